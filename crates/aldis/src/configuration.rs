@@ -1,0 +1,168 @@
+//! From arguments, environment and file to what the broker is started with.
+//!
+//! Layers, later ones win: defaults, file, `ALDIS_…` variables, `--set`, other options. One table
+//! (`setting`) holds every setting. [`load`] gives a whole, checked [`Config`] or one error; it
+//! reads files and starts nothing, so it serves the start, `--check-config` and a reload alike.
+
+mod draft;
+mod error;
+mod general_table;
+mod kind;
+mod layers;
+mod limits_table;
+mod listen;
+mod raw;
+pub(crate) mod setting;
+mod units;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use aldis_server::{Authentication, DEFAULT_PORT, Listener, PasswordFile, Settings};
+
+use self::draft::Draft;
+pub use self::error::{ConfigError, Origin};
+use crate::arguments::Arguments;
+use crate::machine;
+
+/// The least that half of the machine's memory is taken for, in bytes: below it a broker with a
+/// few hundred clients would be slowing publishers all the time.
+const MIN_WATERMARK: usize = 64 << 20;
+
+/// A complete configuration: every setting has a value, and they fit each other.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What the server is started with.
+    pub settings: Settings,
+    /// Folder for what is kept, once something is.
+    pub data_dir: Option<PathBuf>,
+    /// The password file as it was named, for messages; its contents are in `settings`.
+    pub password_file: Option<PathBuf>,
+    /// 0 (quiet), 1 (`-v`) or 2 (`-vv`).
+    pub verbosity: u8,
+    /// What it was made from, to decide again what depends on the listeners.
+    draft: Draft,
+}
+
+/// What a reload leads to: the new configuration as far as it can be applied now.
+#[derive(Debug)]
+pub struct Reload {
+    /// To be applied: as it was read, but with the listeners, metrics address and folder that the
+    /// running broker has.
+    pub config: Config,
+    /// Names of the settings that changed and need a restart.
+    pub needs_restart: Vec<&'static str>,
+}
+
+/// Reads every layer, with the environment of this process.
+///
+/// # Errors
+/// The first thing that is wrong, as one sentence.
+pub fn load(arguments: &Arguments) -> Result<Config, ConfigError> {
+    load_with(arguments, std::env::vars_os())
+}
+
+/// Reads every layer, with this environment.
+///
+/// # Errors
+/// The first thing that is wrong, as one sentence.
+pub fn load_with(
+    arguments: &Arguments,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Config, ConfigError> {
+    let draft = layers::read(arguments, environment)?;
+    let listeners = draft.listen.clone().unwrap_or_else(|| Listener::loopback(DEFAULT_PORT));
+    complete(draft, listeners)
+}
+
+impl Config {
+    /// This configuration, freshly read, as a running broker can take it over.
+    ///
+    /// Who may connect is decided by the listeners that are open, not by those of the new file: a
+    /// file that moves to loopback must not let strangers in through the old, public listener.
+    ///
+    /// # Errors
+    /// With the listeners that are open the new settings would expose the broker.
+    pub fn replacing(self, running: &Config) -> Result<Reload, ConfigError> {
+        let mut needs_restart = Vec::new();
+        if self.settings.listeners != running.settings.listeners {
+            needs_restart.push("listen");
+        }
+        if self.settings.metrics != running.settings.metrics {
+            needs_restart.push("metrics");
+        }
+        if self.data_dir != running.data_dir {
+            needs_restart.push("data_dir");
+        }
+        let mut config = complete(self.draft, running.settings.listeners.clone())?;
+        config.settings.metrics = running.settings.metrics;
+        config.data_dir.clone_from(&running.data_dir);
+        Ok(Reload { config, needs_restart })
+    }
+
+    /// What `--check-config` says: one line for each thing that is open or closed.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut lines: Vec<String> = Vec::new();
+        for listener in &self.settings.listeners {
+            let condition = if listener.optional { " where IPv6 exists" } else { "" };
+            lines.push(format!("would listen on {}{condition}", listen::show(listener)));
+        }
+        let authentication = &self.settings.authentication;
+        lines.push(match (authentication.allow_anonymous, &authentication.passwords) {
+            (true, None) => "anonymous clients would be let in".to_owned(),
+            (true, Some(users)) => format!("anonymous clients would be let in, and {} users", users.len()),
+            (false, Some(users)) => format!("{} users would be let in, and nobody else", users.len()),
+            (false, None) => {
+                "nobody would be let in: set auth.password_file or auth.allow_anonymous".to_owned()
+            }
+        });
+        if let Some(address) = self.settings.metrics {
+            lines.push(format!("would serve metrics on http://{address}/metrics"));
+        }
+        lines.push("configuration is good".to_owned());
+        lines.join("\n")
+    }
+}
+
+/// Decides what depends on several settings.
+fn complete(draft: Draft, listeners: Vec<Listener>) -> Result<Config, ConfigError> {
+    let public = listeners.iter().find(|listener| !listener.is_loopback());
+    if let Some(listener) = public
+        && draft.allow_anonymous.is_none()
+        && draft.password_file.is_none()
+    {
+        return Err(ConfigError::Exposed(listen::show(listener)));
+    }
+    let passwords = draft.password_file.as_deref().map(PasswordFile::load).transpose()?;
+    let mut limits = draft.limits.clone();
+    limits.memory_watermark = draft.memory_watermark.unwrap_or_else(|| half_of(machine::memory()));
+    let settings = Settings {
+        authentication: Authentication {
+            allow_anonymous: draft.allow_anonymous.unwrap_or(public.is_none()),
+            passwords: passwords.map(Arc::new),
+        },
+        listeners,
+        limits,
+        sys_interval: draft.sys_interval,
+        metrics: draft.metrics,
+        shutdown_deadline: draft.shutdown_deadline,
+    };
+    Ok(Config {
+        settings,
+        data_dir: draft.data_dir.clone(),
+        password_file: draft.password_file.clone(),
+        verbosity: draft.verbosity,
+        draft,
+    })
+}
+
+/// The memory watermark of a machine with so many bytes.
+fn half_of(memory: Option<u64>) -> usize {
+    let default = aldis_session::Limits::default().memory_watermark;
+    match memory {
+        Some(bytes) => usize::try_from(bytes / 2).unwrap_or(usize::MAX).max(MIN_WATERMARK),
+        None => default,
+    }
+}

@@ -1,0 +1,53 @@
+//! The settings while the layers are laid over each other: typed values, some still open.
+//!
+//! What depends on several settings at once (who may connect, how much memory) stays `None` here
+//! and is decided when the draft is complete.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use std::net::SocketAddr;
+
+use aldis_server::{Listener, Settings};
+use aldis_session::Limits;
+
+use super::error::Origin;
+
+/// Every setting, with the defaults of those that have one of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Draft {
+    pub(crate) listen: Option<Vec<Listener>>,
+    pub(crate) data_dir: Option<PathBuf>,
+    pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) sys_interval: Duration,
+    pub(crate) shutdown_deadline: Duration,
+    pub(crate) allow_anonymous: Option<bool>,
+    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) verbosity: u8,
+    /// `memory_watermark` in here is not used; see below.
+    pub(crate) limits: Limits,
+    /// `None`: half of the machine's memory.
+    pub(crate) memory_watermark: Option<usize>,
+    /// Where each setting that was given was given last, by its name.
+    pub(crate) origins: BTreeMap<&'static str, Origin>,
+}
+
+impl Default for Draft {
+    fn default() -> Draft {
+        let defaults = Settings::default();
+        Draft {
+            listen: None,
+            data_dir: None,
+            metrics: defaults.metrics,
+            sys_interval: defaults.sys_interval,
+            shutdown_deadline: defaults.shutdown_deadline,
+            allow_anonymous: None,
+            password_file: None,
+            verbosity: 0,
+            limits: defaults.limits,
+            memory_watermark: None,
+            origins: BTreeMap::new(),
+        }
+    }
+}

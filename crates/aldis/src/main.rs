@@ -1,0 +1,29 @@
+//! The `aldis` binary: arguments in, exit code out.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use aldis::arguments::Arguments;
+use aldis::{configuration, run};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match configuration::load(&arguments) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error),
+    };
+    if arguments.check_config {
+        // A closed standard output does not make the configuration worse.
+        let _ = writeln!(io::stdout(), "{}", config.summary());
+        return ExitCode::SUCCESS;
+    }
+    run::run(&arguments, config).unwrap_or_else(|error| refuse(&error))
+}
+
+/// One sentence with the way out, and exit code 1.
+fn refuse(error: &dyn Display) -> ExitCode {
+    let _ = writeln!(io::stderr(), "aldis: {error}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,210 @@
+//! The life of the broker process: start, signals, reload, stop.
+//!
+//! Everything about MQTT is in `aldis_server`. This file only decides when it starts, what it is
+//! started with, and what each signal does: TERM and INT stop cleanly (a second one at once), HUP
+//! reads the configuration again. PIPE is ignored by Rust's runtime.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aldis_server::{Server, StartError};
+use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::announcement;
+use crate::arguments::Arguments;
+use crate::configuration::{self, Config};
+use crate::logging::Log;
+use crate::machine;
+use crate::service::ServiceManager;
+
+/// The server keeps its own deadline; this much later the process ends without waiting for it.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+
+/// Runs the broker until it is told to stop, and returns what the process should exit with.
+///
+/// # Errors
+/// The broker could not start; `Display` is the sentence to print.
+pub fn run(arguments: &Arguments, config: Config) -> Result<ExitCode, RunError> {
+    let log = Log::start(config.verbosity);
+    let runtime = Builder::new_multi_thread().enable_all().build().map_err(RunError::Runtime)?;
+    let result = runtime.block_on(serve(arguments, config, &log));
+    // A password may be being hashed; nobody waits for the answer any more.
+    runtime.shutdown_background();
+    result
+}
+
+/// Why the broker did not start.
+#[derive(Debug)]
+pub enum RunError {
+    /// Tokio could not start its threads or its selector.
+    Runtime(io::Error),
+    /// The signal handlers could not be installed.
+    Signals(io::Error),
+    /// The server could not start: a port is taken, an address is not of this machine.
+    Start(StartError),
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RunError::Runtime(error) => write!(
+                out,
+                "cannot start worker threads: {error}; allow this process more threads or open files"
+            ),
+            RunError::Signals(error) => {
+                write!(out, "cannot receive signals: {error}; allow this process more open files")
+            }
+            RunError::Start(error) => error.fmt(out),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<ExitCode, RunError> {
+    // Before anything that takes time, so that no signal is lost to its default action.
+    let mut stop = StopSignals::install().map_err(RunError::Signals)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
+    let mut service = ServiceManager::from_environment();
+
+    let open_files = machine::raise_open_files().unwrap_or_else(|error| {
+        warn!("cannot raise the limit of open files: {error}");
+        None
+    });
+    let server =
+        Server::builder().settings(config.settings.clone()).start().await.map_err(RunError::Start)?;
+    announce(&server, &config, open_files);
+    service.ready();
+
+    let reason = loop {
+        tokio::select! {
+            // Stopping comes before everything, and a reload before a sign of life.
+            biased;
+            reason = stop.next() => break reason,
+            _ = hangup.recv() => {
+                service.reloading();
+                reload(arguments, &mut config, &server, log, open_files).await;
+                service.ready();
+            }
+            never = service.keep_alive() => match never {},
+        }
+    };
+
+    info!("stopping on {reason}");
+    service.stopping();
+    let deadline = config.settings.shutdown_deadline.saturating_add(SHUTDOWN_GRACE);
+    tokio::select! {
+        // Whoever asks twice does not want to wait.
+        biased;
+        reason = stop.next() => {
+            warn!("stopped at once on a second {reason}; some clients were not told");
+            Ok(ExitCode::FAILURE)
+        }
+        finished = tokio::time::timeout(deadline, server.shutdown()) => {
+            match finished {
+                Ok(_) => info!("stopped"),
+                Err(_) => warn!("stopped after shutdown_deadline; some clients were not told"),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        never = service.keep_alive() => match never {},
+    }
+}
+
+/// Says what runs now: on the log for those who keep it, and on standard output for whoever
+/// started it by hand.
+fn announce(server: &Server, config: &Config, open_files: Option<u64>) {
+    for address in server.addresses() {
+        info!("listening on tcp://{address}");
+    }
+    if let Some(address) = server.metrics_address() {
+        info!("metrics on http://{address}/metrics");
+    }
+    log_who_may_connect(config);
+    warn!("{}", announcement::IN_MEMORY_ONLY);
+    if let Some(folder) = &config.data_dir {
+        warn!("data_dir {} is accepted, but nothing is stored in it yet", folder.display());
+    }
+    warn_of_open_files(config, open_files);
+    // Under a service manager nobody is there to try things.
+    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+        let mut out = io::stdout().lock();
+        // A closed standard output is no reason not to run.
+        let _ = out.write_all(announcement::try_next(server.addresses(), config).as_bytes());
+        let _ = out.flush();
+    }
+}
+
+/// Reads every layer again and applies what can be applied. A configuration that is bad changes
+/// nothing. Reads files on the main thread, which only waits for signals otherwise.
+async fn reload(
+    arguments: &Arguments,
+    running: &mut Config,
+    server: &Server,
+    log: &Log,
+    open_files: Option<u64>,
+) {
+    let read = configuration::load(arguments).and_then(|fresh| fresh.replacing(running));
+    let reload = match read {
+        Ok(reload) => reload,
+        Err(error) => {
+            error!("configuration not changed: {error}");
+            return;
+        }
+    };
+    let before = std::mem::replace(running, reload.config);
+    server.reload(running.settings.clone()).await;
+    log.set_verbosity(running.verbosity);
+    info!("configuration read again");
+    for name in reload.needs_restart {
+        warn!("\"{name}\" changed, which needs a restart; until then the old value holds");
+    }
+    if announcement::who_may_connect(running) != announcement::who_may_connect(&before) {
+        log_who_may_connect(running);
+    }
+    if running.settings.limits.connections != before.settings.limits.connections {
+        warn_of_open_files(running, open_files);
+    }
+}
+
+fn log_who_may_connect(config: &Config) {
+    match announcement::who_may_connect(config) {
+        (true, line) => warn!("{line}"),
+        (false, line) => info!("{line}"),
+    }
+}
+
+fn warn_of_open_files(config: &Config, open_files: Option<u64>) {
+    if let Some(line) = announcement::too_few_open_files(open_files, config.settings.limits.connections) {
+        warn!("{line}");
+    }
+}
+
+/// The two signals that stop the broker.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn install() -> io::Result<StopSignals> {
+        Ok(StopSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The name of the next one. Can be dropped and called again without losing one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            // Both mean the same; the order only makes it the same every time.
+            biased;
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The running process: what it says when it starts, what signals do, and what systemd hears.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A broker that is killed when the test ends, however it ends.
+struct Broker {
+    child: Child,
+    log: BufReader<ChildStderr>,
+}
+
+impl Broker {
+    fn start(options: &[&str], environment: &[(&str, &str)]) -> Broker {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aldis"));
+        command.env_clear().envs(environment.iter().copied()).args(options);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Broker { child, log }
+    }
+
+    /// Reads the log up to the first line that contains `text`, and returns that line. A process
+    /// that ends without having written it fails the test.
+    fn wait_for(&mut self, text: &str) -> String {
+        let mut seen = String::new();
+        loop {
+            let before = seen.len();
+            assert!(self.log.read_line(&mut seen).unwrap() > 0, "{text:?} was not logged:\n{seen}");
+            if seen[before..].contains(text) {
+                return seen[before..].trim_end().to_owned();
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Exit code, the rest of the log, and standard output.
+    fn end(mut self) -> (Option<i32>, String, String) {
+        let (mut log, mut out) = (String::new(), String::new());
+        self.log.read_to_string(&mut log).unwrap();
+        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        (self.child.wait().unwrap().code(), log, out)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const ANY_PORT: [&str; 2] = ["--listen", "tcp://127.0.0.1:0"];
+
+#[test]
+fn it_says_where_it_listens_and_what_to_try_and_stops_on_sigterm() {
+    let mut broker = Broker::start(&ANY_PORT, &[]);
+    let listening = broker.wait_for("listening on tcp://127.0.0.1:");
+    let address: SocketAddr = listening.split_once("tcp://").unwrap().1.parse().unwrap();
+    broker.wait_for("anonymous clients are allowed, because only this machine can connect");
+    let warning = broker.wait_for("state is in memory only: sessions, queues and retained messages are lost");
+    assert!(warning.contains("WARN"), "{warning}");
+    TcpStream::connect(address).unwrap();
+
+    broker.signal(Signal::TERM);
+    broker.wait_for("stopping on SIGTERM");
+    let (code, log, out) = broker.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("INFO stopped"), "{log}");
+    assert!(out.starts_with("try next"), "{out}");
+    assert!(out.contains(&format!("mosquitto_pub -p {} -t hello/world -m hi\n", address.port())), "{out}");
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn sigint_stops_it_as_well() {
+    let mut broker = Broker::start(&ANY_PORT, &[]);
+    broker.wait_for("state is in memory only");
+    broker.signal(Signal::INT);
+    broker.wait_for("stopping on SIGINT");
+    assert_eq!(broker.end().0, Some(0));
+}
+
+#[test]
+fn a_busy_port_is_one_sentence_and_exit_code_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let (code, log, out) = Broker::start(&["--listen", &format!("tcp://{address}")], &[]).end();
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    let sentence = log.lines().last().unwrap();
+    assert!(sentence.starts_with(&format!("aldis: cannot listen on {address}: ")), "{log}");
+}
+
+#[test]
+fn sighup_applies_a_good_file_and_ignores_a_bad_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("aldis.toml");
+    let listen = "listen = [\"tcp://127.0.0.1:0\"]\n";
+    fs::write(&file, listen).unwrap();
+    let mut broker = Broker::start(&["-c", file.to_str().unwrap()], &[]);
+    broker.wait_for("state is in memory only");
+
+    fs::write(&file, "listn = 1\n").unwrap();
+    broker.signal(Signal::HUP);
+    let refused = broker.wait_for("configuration not changed: unknown setting \"listn\"");
+    assert!(refused.contains("ERROR") && refused.ends_with("did you mean \"listen\"?"), "{refused}");
+
+    fs::write(&file, format!("{listen}metrics = \"127.0.0.1:0\"\nlimits.connections = 5\n")).unwrap();
+    broker.signal(Signal::HUP);
+    broker.wait_for("configuration read again");
+    broker.wait_for("\"metrics\" changed, which needs a restart; until then the old value holds");
+
+    broker.signal(Signal::TERM);
+    assert_eq!(broker.end().0, Some(0));
+}
+
+/// What the service manager hears next, less the watchdog's pings.
+fn heard(socket: &UnixDatagram) -> String {
+    loop {
+        let mut buffer = [0; 256];
+        let length = socket.recv(&mut buffer).expect("a message comes in time");
+        let message = String::from_utf8(buffer[..length].to_vec()).unwrap();
+        if message.trim_end() != "WATCHDOG=1" {
+            return message;
+        }
+    }
+}
+
+#[test]
+fn the_service_manager_hears_of_start_reload_and_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = service_manager(&path);
+    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let mut broker = Broker::start(&ANY_PORT, &environment);
+    assert_eq!(heard(&socket).trim_end(), "READY=1");
+    broker.wait_for("state is in memory only");
+
+    broker.signal(Signal::HUP);
+    let reloading = heard(&socket);
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert_eq!(heard(&socket).trim_end(), "READY=1");
+
+    broker.signal(Signal::TERM);
+    assert_eq!(heard(&socket).trim_end(), "STOPPING=1");
+    let (code, _, out) = broker.end();
+    assert_eq!((code, out.as_str()), (Some(0), ""), "nobody is there to try things");
+}
+
+#[test]
+fn the_watchdog_is_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let socket = service_manager(&path);
+    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "20000")];
+    let _broker = Broker::start(&ANY_PORT, &environment);
+    assert_eq!(heard(&socket).trim_end(), "READY=1");
+    for _ in 0..3 {
+        let mut buffer = [0; 64];
+        let length = socket.recv(&mut buffer).expect("a ping comes in time");
+        assert_eq!(String::from_utf8_lossy(&buffer[..length]).trim_end(), "WATCHDOG=1");
+    }
+}
+
+fn service_manager(path: &Path) -> UnixDatagram {
+    let socket = UnixDatagram::bind(path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    socket
+}

@@ -1,0 +1,303 @@
+//! The Broker: the one owner and only writer of sessions, subscriptions, retained messages, shared
+//! subscriptions and wills.
+//!
+//! A pure state machine: [`Broker::handle`] takes in what happened, [`Broker::poll_effect`] says
+//! what is to be done about it, [`Broker::poll_timeout`] when it wants to be called without
+//! anything having happened. It delivers nothing: messages go from Client to Client along the
+//! routes that it writes, and wills are handed to the in-process publisher.
+
+use crate::command::{Answer, Command, Due, Effect};
+use crate::population::{Population, subtract};
+use crate::retained::Retained;
+use crate::routes::Routes;
+use crate::subscribe::SubscribeChore;
+use crate::timers::{Timer, TimerKey, Timers};
+use aldis_packet::{ReasonCode, Will};
+use aldis_session::{
+    Counters, Farewell, Group, Identity, Limits, Negotiated, NoObserver, Observer, Publication, Session,
+    Subscription, Wire, Workbench,
+};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+/// Timers handled in one step.
+const TIMERS_A_STEP: usize = 64;
+/// Routes of an ended session removed in one step.
+const ROUTES_A_STEP: usize = 64;
+
+/// A will that waits for the connection to end, or for its delay.
+pub(crate) struct WillHeld {
+    pub(crate) will: Will,
+    pub(crate) identity: Identity,
+    pub(crate) timer: Option<TimerKey>,
+}
+
+/// A connection that waits for the old one of its client id to let go of the session.
+pub(crate) struct Newcomer<R> {
+    pub(crate) negotiated: Box<Negotiated>,
+    pub(crate) identity: Identity,
+    pub(crate) wire: Arc<dyn Wire>,
+    pub(crate) reply: R,
+}
+
+/// What the Broker knows of a session.
+pub(crate) struct Entry<R> {
+    pub(crate) session: Arc<Session>,
+    /// Number of the connection that holds the session.
+    pub(crate) connection: Option<u32>,
+    pub(crate) newcomer: Option<Newcomer<R>>,
+    /// Filter, as the client wrote it, to subscription.
+    pub(crate) subscriptions: BTreeMap<Arc<str>, Arc<Subscription>>,
+    pub(crate) session_expiry: u32,
+    pub(crate) expires: Option<TimerKey>,
+    pub(crate) will: Option<Box<WillHeld>>,
+}
+
+/// Work that is too large for one step.
+pub(crate) enum Chore<R> {
+    /// Routes of a session that has ended are removed.
+    RemoveRoutes(VecDeque<Arc<Subscription>>),
+    /// A long SUBSCRIBE or UNSUBSCRIBE.
+    Subscribe(SubscribeChore<R>),
+}
+
+/// The state that everybody shares and one task owns. `R` is where an answer goes.
+pub struct Broker<R> {
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) retained: Arc<Retained>,
+    pub(crate) population: Arc<Population>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) bench: Workbench,
+    pub(crate) entries: HashMap<u64, Entry<R>>,
+    pub(crate) by_client_id: HashMap<Arc<str>, u64>,
+    pub(crate) groups: HashMap<Arc<str>, Arc<Group>>,
+    pub(crate) timers: Timers,
+    pub(crate) chores: VecDeque<Chore<R>>,
+    pub(crate) effects: VecDeque<Effect<R>>,
+    pub(crate) due: Vec<Due>,
+    pub(crate) asks_for_due: Option<R>,
+    pub(crate) numbers: u64,
+    pub(crate) shutting_down: bool,
+}
+
+impl<R> Broker<R> {
+    /// A Broker that owns nothing yet. What it counts goes to `counters`.
+    pub fn new(limits: Arc<Limits>, counters: Arc<Counters>, now: Instant) -> Broker<R> {
+        Broker {
+            routes: Arc::new(Routes::new()),
+            retained: Arc::new(Retained::new()),
+            population: Arc::default(),
+            bench: Workbench::new(Arc::clone(&counters), Arc::new(NoObserver), now),
+            counters,
+            limits,
+            entries: HashMap::new(),
+            by_client_id: HashMap::new(),
+            groups: HashMap::new(),
+            timers: Timers::default(),
+            chores: VecDeque::new(),
+            effects: VecDeque::new(),
+            due: Vec::new(),
+            asks_for_due: None,
+            numbers: 0,
+            shutting_down: false,
+        }
+    }
+
+    /// Tells `observer` what this Broker's own steps send and refuse.
+    pub fn observed_by(mut self, observer: Arc<dyn Observer>) -> Broker<R> {
+        self.bench.observer = observer;
+        self
+    }
+
+    /// The routes, for everybody to read.
+    pub fn routes(&self) -> Arc<Routes> {
+        Arc::clone(&self.routes)
+    }
+
+    /// The retained messages, for everybody to read.
+    pub fn retained(&self) -> Arc<Retained> {
+        Arc::clone(&self.retained)
+    }
+
+    /// The sizes of the tables, for everybody to read.
+    pub fn population(&self) -> Arc<Population> {
+        Arc::clone(&self.population)
+    }
+
+    /// Uses new limits for what happens from now on.
+    pub fn set_limits(&mut self, limits: Arc<Limits>) {
+        self.limits = limits;
+    }
+
+    /// Takes in one command at the time `now`.
+    pub fn handle(&mut self, command: Command<R>, now: Instant) {
+        self.bench.begin(now, false);
+        match command {
+            Command::Connect { negotiated, identity, wire, reply } => {
+                self.connect(Newcomer { negotiated, identity, wire, reply });
+            }
+            Command::Detach { session, connection, ending } => self.detach(session, connection, ending),
+            Command::Subscribe { session, subscribing, reply } => {
+                self.subscribe(SubscribeChore::subscribe(session, subscribing, reply));
+            }
+            Command::Unsubscribe { session, unsubscribing, reply } => {
+                self.subscribe(SubscribeChore::unsubscribe(session, unsubscribing, reply));
+            }
+            Command::Retain { publications, reply } => {
+                let refused = self.retained.store(&publications, &self.limits, &self.counters);
+                for (_, publication) in &publications {
+                    if let Some(at) = publication.expires_at {
+                        self.timers.set(at, Timer::Retained(Arc::clone(&publication.topic)));
+                    }
+                }
+                self.answer(reply, Answer::Retained(refused));
+            }
+            Command::TakeDue { reply } => {
+                self.asks_for_due = Some(reply);
+                self.hand_out_due();
+            }
+            Command::Shutdown => self.shut_down(),
+        }
+        self.bench.finish();
+    }
+
+    /// What is to be done; to be asked until there is nothing more.
+    pub fn poll_effect(&mut self) -> Option<Effect<R>> {
+        self.effects.pop_front()
+    }
+
+    /// When [`Broker::step`] is to be called next, if nothing happens before.
+    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        if self.chores.is_empty() { self.timers.next() } else { Some(now) }
+    }
+
+    /// Does a bounded piece of what is due at `now`: timers, and one step of a long chore.
+    pub fn step(&mut self, now: Instant) {
+        self.bench.begin(now, false);
+        for _ in 0..TIMERS_A_STEP {
+            match self.timers.pop(now) {
+                None => break,
+                Some(Timer::Session(number)) => self.expire(number),
+                Some(Timer::Will(number)) => self.will_is_due(number),
+                Some(Timer::Retained(topic)) => drop(self.retained.expire(&topic, now)),
+            }
+        }
+        match self.chores.pop_front() {
+            None => {}
+            Some(Chore::RemoveRoutes(subscriptions)) => self.remove_routes(subscriptions),
+            Some(Chore::Subscribe(chore)) => self.subscribe(chore),
+        }
+        self.bench.finish();
+    }
+
+    pub(crate) fn answer(&mut self, reply: R, answer: Answer) {
+        self.effects.push_back(Effect::Answer(reply, answer));
+    }
+
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    // ---- the end of a session ----
+
+    /// The session ends now: offers are refused from here on, its routes go in steps.
+    pub(crate) fn end_session(&mut self, number: u64) {
+        let Some(mut entry) = self.entries.remove(&number) else { return };
+        let session = entry.session;
+        if self.by_client_id.get(&session.client_id) == Some(&number) {
+            self.by_client_id.remove(&session.client_id);
+        }
+        if let Some(key) = entry.expires.take() {
+            self.timers.cancel(key);
+        }
+        if let Some(will) = entry.will.take() {
+            self.publish_will(*will);
+        }
+        for group in session.groups() {
+            group.offline(number);
+        }
+        let given_back = session.outbox.lock().end(&mut self.bench);
+        let mut by_group: BTreeMap<u64, (Arc<Group>, Vec<Arc<Publication>>)> = BTreeMap::new();
+        for given in given_back {
+            let (_, publications) =
+                by_group.entry(given.group.number).or_insert_with(|| (given.group, Vec::new()));
+            publications.push(given.publication);
+        }
+        for (group, publications) in by_group.into_values() {
+            group.take_back(publications, &mut self.bench);
+        }
+        subtract(&self.population.sessions);
+        self.remove_routes(std::mem::take(&mut entry.subscriptions).into_values().collect());
+    }
+
+    fn remove_routes(&mut self, mut subscriptions: VecDeque<Arc<Subscription>>) {
+        let rest = subscriptions.split_off(subscriptions.len().min(ROUTES_A_STEP));
+        self.take_out(subscriptions.make_contiguous());
+        if !rest.is_empty() {
+            self.chores.push_back(Chore::RemoveRoutes(rest));
+        }
+    }
+
+    fn expire(&mut self, number: u64) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        entry.expires = None;
+        if entry.connection.is_none() {
+            self.population.expired.fetch_add(1, Relaxed);
+            self.end_session(number);
+        }
+    }
+
+    // ---- wills ----
+
+    fn will_is_due(&mut self, number: u64) {
+        let will = self.entries.get_mut(&number).and_then(|entry| entry.will.take());
+        if let Some(will) = will {
+            self.publish_will(*will);
+        }
+    }
+
+    /// Hands a will to the in-process publisher.
+    pub(crate) fn publish_will(&mut self, held: WillHeld) {
+        if let Some(key) = held.timer {
+            self.timers.cancel(key);
+        }
+        let WillHeld { will, identity, .. } = held;
+        let now = self.bench.now;
+        let publication = Publication {
+            topic: Arc::from(will.topic),
+            payload: will.payload,
+            properties: will.forwarded,
+            qos: will.qos,
+            retain: will.retain,
+            expires_at: (will.message_expiry)
+                .and_then(|seconds| now.checked_add(std::time::Duration::from_secs(u64::from(seconds)))),
+            publisher: Some(Arc::clone(&identity.client_id)),
+        };
+        self.population.wills.fetch_add(1, Relaxed);
+        self.due.push(Due { identity, publication: Arc::new(publication) });
+        self.hand_out_due();
+    }
+
+    fn hand_out_due(&mut self) {
+        if !self.due.is_empty()
+            && let Some(reply) = self.asks_for_due.take()
+        {
+            let due = std::mem::take(&mut self.due);
+            self.answer(reply, Answer::Due(due));
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.shutting_down = true;
+        let farewell = Farewell::new(ReasonCode::ServerShuttingDown, "the broker shuts down");
+        for entry in self.entries.values() {
+            if entry.connection.is_some() {
+                entry.session.outbox.lock().ask_to_close(farewell);
+            }
+        }
+    }
+}

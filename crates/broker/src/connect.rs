@@ -1,0 +1,144 @@
+//! Attaching a connection to its session, take-over, and what the end of a connection does.
+
+use crate::broker::{Broker, Entry, Newcomer, WillHeld};
+use crate::command::{Answer, Connected};
+use crate::population::{add, subtract};
+use crate::timers::Timer;
+use aldis_packet::ReasonCode;
+use aldis_session::{Ending, Farewell, Outbound, Session, Violation};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+/// A session expiry interval that never passes.
+const NEVER: u32 = u32::MAX;
+
+impl<R> Broker<R> {
+    /// A connection wants its session. If another one holds it, that one is told to go
+    /// [MQTT-3.1.4-3] and this one waits; a third one takes the place of the second.
+    pub(crate) fn connect(&mut self, newcomer: Newcomer<R>) {
+        if self.shutting_down {
+            let why = Violation::new(ReasonCode::ServerShuttingDown, "", "the broker shuts down");
+            return self.answer(newcomer.reply, Answer::Refused(why));
+        }
+        let known = self.by_client_id.get(&newcomer.negotiated.client_id).copied();
+        let Some((number, entry)) = known.and_then(|number| Some((number, self.entries.get_mut(&number)?)))
+        else {
+            return self.attach_new(newcomer);
+        };
+        if entry.connection.is_none() {
+            return self.attach_known(number, newcomer);
+        }
+        let taken_over = Farewell::new(ReasonCode::SessionTakenOver, "the client id connected anew");
+        entry.session.outbox.lock().ask_to_close(taken_over);
+        add(&self.population.taken_over);
+        if let Some(earlier) = entry.newcomer.replace(newcomer) {
+            self.answer(earlier.reply, Answer::Refused(taken_over.why));
+        }
+    }
+
+    /// The client id has a session without a connection: it is resumed, or ends and a new one
+    /// begins [MQTT-3.1.2-4] [MQTT-3.1.2-5].
+    fn attach_known(&mut self, number: u64, newcomer: Newcomer<R>) {
+        if newcomer.negotiated.clean_start {
+            self.end_session(number);
+            return self.attach_new(newcomer);
+        }
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        if let Some(key) = entry.expires.take() {
+            self.timers.cancel(key);
+        }
+        // Back before its will was due: the will is not sent [MQTT-3.1.3-9].
+        if let Some(key) = entry.will.take().and_then(|will| will.timer) {
+            self.timers.cancel(key);
+        }
+        self.attach(number, newcomer, true);
+    }
+
+    fn attach_new(&mut self, newcomer: Newcomer<R>) {
+        let number = self.next_number();
+        let outbound =
+            Outbound::new(newcomer.identity.clone(), newcomer.negotiated.terms, Arc::clone(&self.limits));
+        let session = Arc::new(Session::new(number, outbound));
+        self.by_client_id.insert(Arc::clone(&session.client_id), number);
+        let entry = Entry {
+            session,
+            connection: None,
+            newcomer: None,
+            subscriptions: BTreeMap::new(),
+            session_expiry: 0,
+            expires: None,
+            will: None,
+        };
+        self.entries.insert(number, entry);
+        add(&self.population.sessions);
+        self.attach(number, newcomer, false);
+    }
+
+    fn attach(&mut self, number: u64, newcomer: Newcomer<R>, session_present: bool) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        let Newcomer { negotiated, identity, wire, reply } = newcomer;
+        entry.session_expiry = negotiated.session_expiry;
+        entry.will =
+            negotiated.will.map(|will| Box::new(WillHeld { will, identity: identity.clone(), timer: None }));
+        let connection = entry.session.outbox.lock().attach(wire, identity, negotiated.terms);
+        entry.connection = Some(connection);
+        let session = Arc::clone(&entry.session);
+        add(&self.population.connected);
+        let connected = self.population.connected.load(Relaxed);
+        self.population.connected_maximum.fetch_max(connected, Relaxed);
+        self.answer(reply, Answer::Connected(Connected { session, connection, session_present }));
+    }
+
+    /// A connection has ended: its will, its session and whoever waits for it are seen to.
+    pub(crate) fn detach(&mut self, number: u64, connection: u32, ending: Ending) {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        if entry.connection != Some(connection) {
+            return;
+        }
+        entry.connection = None;
+        entry.session.outbox.lock().detach(connection, &mut self.bench);
+        for group in entry.session.groups() {
+            group.offline(number);
+        }
+        subtract(&self.population.connected);
+        if let Ending::Disconnected { session_expiry: Some(expiry), .. } = ending {
+            entry.session_expiry = expiry.min(self.limits.session_expiry_max);
+        }
+        if matches!(ending, Ending::Disconnected { will: false, .. }) {
+            // [MQTT-3.14.4-3]
+            entry.will = None;
+        }
+        let newcomer = entry.newcomer.take();
+        self.after_detach(number);
+        if let Some(newcomer) = newcomer {
+            self.connect(newcomer);
+        }
+    }
+
+    /// The session ends at once, or its will and its expiry begin to run [MQTT-3.1.2-8].
+    fn after_detach(&mut self, number: u64) {
+        let now = self.bench.now;
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        if entry.session_expiry == 0 {
+            return self.end_session(number);
+        }
+        if entry.session_expiry != NEVER {
+            let at = now + Duration::from_secs(u64::from(entry.session_expiry));
+            entry.expires = Some(self.timers.set(at, Timer::Session(number)));
+        }
+        match entry.will.as_mut() {
+            None => {}
+            Some(held) if held.will.delay == 0 => {
+                if let Some(held) = entry.will.take() {
+                    self.publish_will(*held);
+                }
+            }
+            Some(held) => {
+                let at = now + Duration::from_secs(u64::from(held.will.delay));
+                held.timer = Some(self.timers.set(at, Timer::Will(number)));
+            }
+        }
+    }
+}

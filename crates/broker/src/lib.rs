@@ -1,0 +1,24 @@
+//! The Broker: the one owner of sessions, subscriptions, retained messages and wills.
+//!
+//! # Layout
+//! * [`Command`], [`Answer`], [`Effect`]: what can happen and what is done about it, each a closed list.
+//! * [`Broker`]: the state machine, handled one command after the other by one task.
+//! * [`Routes`] and [`Retained`]: what the Broker alone writes and every Client reads.
+//! * [`Population`]: the sizes of its tables, for metrics.
+//!
+//! There is no socket, task or clock here, and no delivery: see `aldis-session` for that.
+
+mod broker;
+mod command;
+mod connect;
+mod population;
+mod retained;
+mod routes;
+mod subscribe;
+mod timers;
+
+pub use broker::Broker;
+pub use command::{Answer, Command, Connected, Due, Effect};
+pub use population::Population;
+pub use retained::Retained;
+pub use routes::Routes;

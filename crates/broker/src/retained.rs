@@ -1,0 +1,131 @@
+//! The retained messages. Written by the Broker alone, read by every Client that replays them.
+
+use aldis_session::{Counters, Limits, Offered, Publication, Session, Workbench};
+use aldis_topic::{RetainedTree, Walk};
+use parking_lot::RwLock;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
+
+/// Topics that one step of a replay looks at, under the lock.
+const STEP: usize = 64;
+
+/// The newest retained message of every topic.
+#[derive(Debug)]
+pub struct Retained {
+    // A read-write lock: a replay step holds it while it reads and offers, so that a value stored
+    // later is also delivered later (law 13); the Broker holds it for at most 64 changes.
+    tree: RwLock<RetainedTree<Arc<Publication>>>,
+    messages: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl Retained {
+    pub(crate) fn new() -> Retained {
+        Retained {
+            tree: RwLock::new(RetainedTree::new()),
+            messages: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Retained messages.
+    pub fn messages(&self) -> usize {
+        self.messages.load(Relaxed)
+    }
+
+    /// Bytes of memory that they stand for.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    /// The retained message of a topic.
+    pub fn get(&self, topic: &str) -> Option<Arc<Publication>> {
+        self.tree.read().get(topic).cloned()
+    }
+
+    /// Stores, replaces or (empty payload) removes [MQTT-3.3.1-5] [MQTT-3.3.1-6]; answers the
+    /// positions of those that a limit refuses.
+    pub(crate) fn store(
+        &self,
+        publications: &[(usize, Arc<Publication>)],
+        limits: &Limits,
+        counters: &Counters,
+    ) -> Vec<usize> {
+        let mut refused = Vec::new();
+        for chunk in publications.chunks(STEP) {
+            let mut tree = self.tree.write();
+            for (position, publication) in chunk {
+                if publication.payload.is_empty() {
+                    if let Some(old) = tree.remove(&publication.topic) {
+                        self.bytes.fetch_sub(old.weight(), Relaxed);
+                    }
+                } else if self.fits(publication, &tree, limits, counters) {
+                    self.bytes.fetch_add(publication.weight(), Relaxed);
+                    if let Some(old) = tree.insert(&publication.topic, Arc::clone(publication)) {
+                        self.bytes.fetch_sub(old.weight(), Relaxed);
+                    }
+                } else {
+                    refused.push(*position);
+                }
+            }
+            self.messages.store(tree.len(), Relaxed);
+        }
+        refused
+    }
+
+    fn fits(
+        &self,
+        publication: &Publication,
+        tree: &RetainedTree<Arc<Publication>>,
+        limits: &Limits,
+        counters: &Counters,
+    ) -> bool {
+        let old = tree.get(&publication.topic);
+        let bytes = self.bytes() + publication.weight() - old.map_or(0, |old| old.weight());
+        let queued = usize::try_from(counters.queued_bytes.load(Relaxed)).unwrap_or(0);
+        let messages = tree.len() + usize::from(old.is_none());
+        messages <= limits.retained_messages
+            && bytes <= limits.retained_bytes
+            && bytes + queued <= limits.memory_watermark
+    }
+
+    /// Removes the message of `topic` if it has expired.
+    pub(crate) fn expire(&self, topic: &str, now: Instant) -> bool {
+        let mut tree = self.tree.write();
+        let expired = tree.get(topic).is_some_and(|publication| publication.expired(now));
+        if expired && let Some(old) = tree.remove(topic) {
+            self.bytes.fetch_sub(old.weight(), Relaxed);
+            self.messages.store(tree.len(), Relaxed);
+        }
+        expired
+    }
+
+    /// One step of the replay that `session` has under way, at most 64 topics. The caller goes on
+    /// for as long as the Outbox has an errand to pump.
+    pub fn replay(&self, session: &Arc<Session>, bench: &mut Workbench) {
+        let tree = self.tree.read();
+        let mut outbox = session.outbox.lock();
+        let Some(replay) = outbox.next_replay() else { return };
+        let subscription = &replay.subscription;
+        let filter = subscription.filter.filter();
+        let mut dirty = false;
+        let walk = tree.walk(filter, replay.cursor.as_ref(), STEP, &mut |_, publication| {
+            if publication.expired(bench.now) {
+                return ControlFlow::Continue(());
+            }
+            let (offered, flush) = outbox.offer_retained(publication, subscription, bench);
+            dirty |= flush;
+            if offered == Offered::Full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        outbox.replayed(match walk {
+            Walk::Done => None,
+            Walk::Paused(cursor) => Some(cursor),
+        });
+        drop(outbox);
+        if dirty {
+            bench.owe(session);
+        }
+    }
+}

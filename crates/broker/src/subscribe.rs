@@ -1,0 +1,217 @@
+//! Subscribing and unsubscribing: the routes are changed here and nowhere else.
+//!
+//! A packet may carry thousands of filters. They are handled 64 at a time, and other commands get
+//! their turn in between; the answer is given when the last one is visible to every publisher.
+
+use crate::broker::{Broker, Chore};
+use crate::command::Answer;
+use crate::population::{add, subtract};
+use crate::routes::{Entry as RouteEntry, group_key};
+use aldis_packet::{PacketType, ReasonCode, RetainHandling, SubscriptionOptions};
+use aldis_session::{Group, Session, Subscribing, Subscription, Unsubscribing};
+use aldis_topic::TopicFilter;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Filters handled in one step, and so the longest that the routes are held for writing.
+const FILTERS_A_STEP: usize = 64;
+
+/// What is asked of one filter.
+enum Wish {
+    Subscribe(SubscriptionOptions),
+    Unsubscribe,
+}
+
+/// A SUBSCRIBE or UNSUBSCRIBE on its way through the Broker.
+pub(crate) struct SubscribeChore<R> {
+    session: u64,
+    filters: VecDeque<(Result<TopicFilter, ReasonCode>, Wish)>,
+    subscription_id: Option<u32>,
+    reasons: Vec<u8>,
+    reply: R,
+}
+
+impl<R> SubscribeChore<R> {
+    pub(crate) fn subscribe(session: u64, subscribing: Subscribing, reply: R) -> SubscribeChore<R> {
+        let filters = subscribing.filters.into_iter();
+        SubscribeChore {
+            session,
+            filters: filters.map(|(filter, options)| (filter, Wish::Subscribe(options))).collect(),
+            subscription_id: subscribing.subscription_id,
+            reasons: Vec::new(),
+            reply,
+        }
+    }
+
+    pub(crate) fn unsubscribe(session: u64, unsubscribing: Unsubscribing, reply: R) -> SubscribeChore<R> {
+        let filters = unsubscribing.filters.into_iter();
+        SubscribeChore {
+            session,
+            filters: filters.map(|filter| (filter, Wish::Unsubscribe)).collect(),
+            subscription_id: None,
+            reasons: Vec::new(),
+            reply,
+        }
+    }
+}
+
+impl<R> Broker<R> {
+    /// Handles the next filters; what is left becomes a chore.
+    pub(crate) fn subscribe(&mut self, mut chore: SubscribeChore<R>) {
+        let step: Vec<_> = chore.filters.drain(..chore.filters.len().min(FILTERS_A_STEP)).collect();
+        let mut added: Vec<(TopicFilter, RouteEntry)> = Vec::new();
+        let mut removed: Vec<Arc<Subscription>> = Vec::new();
+        for (filter, wish) in step {
+            let reason = match (filter, wish) {
+                (Err(reason), _) => reason,
+                (Ok(filter), Wish::Subscribe(options)) => {
+                    // An earlier filter of this step must be out before the same one is in.
+                    self.add_subscription(chore.session, filter, options, chore.subscription_id, &mut added)
+                }
+                (Ok(filter), Wish::Unsubscribe) => {
+                    self.remove_subscription(chore.session, &filter, &mut removed)
+                }
+            };
+            chore.reasons.push(reason.value());
+        }
+        if !added.is_empty() {
+            self.routes.write(|trie| {
+                for (filter, entry) in added {
+                    trie.insert(filter.filter(), entry);
+                }
+            });
+        }
+        self.take_out(&removed);
+        if chore.filters.is_empty() {
+            self.answer(chore.reply, Answer::Reasons(chore.reasons));
+        } else {
+            self.chores.push_back(Chore::Subscribe(chore));
+        }
+    }
+
+    fn add_subscription(
+        &mut self,
+        session: u64,
+        filter: TopicFilter,
+        options: SubscriptionOptions,
+        subscription_id: Option<u32>,
+        added: &mut Vec<(TopicFilter, RouteEntry)>,
+    ) -> ReasonCode {
+        let Some(entry) = self.entries.get_mut(&session) else { return ReasonCode::UnspecifiedError };
+        let known = entry.subscriptions.get(filter.text()).cloned();
+        let is_new = known.is_none();
+        if is_new && entry.subscriptions.len() >= self.limits.subscriptions {
+            return ReasonCode::QuotaExceeded;
+        }
+        let session = Arc::clone(&entry.session);
+        let subscription = known.unwrap_or_else(|| {
+            Arc::new(Subscription::new(Arc::clone(&session), filter.clone(), options, subscription_id))
+        });
+        {
+            let mut outbox = session.outbox.lock();
+            subscription.replace(options, subscription_id);
+            let replay = match options.retain_handling {
+                RetainHandling::Send => true,
+                RetainHandling::SendIfNew => is_new,
+                RetainHandling::DoNotSend => false,
+            };
+            // [MQTT-3.3.1-9] to -11; a shared subscription is sent no retained messages.
+            if replay && filter.share_group().is_none() && self.retained.messages() > 0 {
+                outbox.start_replay(Arc::clone(&subscription));
+            }
+        }
+        if is_new {
+            entry.subscriptions.insert(Arc::clone(filter.text()), Arc::clone(&subscription));
+            add(&self.population.subscriptions);
+            if filter.share_group().is_some() {
+                add(&self.population.shared_subscriptions);
+                if let Some(group) = self.join_group(&filter, &session, &subscription) {
+                    added.push((filter, RouteEntry::Shared(group)));
+                }
+            } else {
+                added.push((filter, RouteEntry::One(subscription)));
+            }
+        }
+        granted(options)
+    }
+
+    /// Makes the session a member; answers the group if it is new and has to be routed to.
+    fn join_group(
+        &mut self,
+        filter: &TopicFilter,
+        session: &Arc<Session>,
+        subscription: &Arc<Subscription>,
+    ) -> Option<Arc<Group>> {
+        let (group, is_new) = match self.groups.get(filter.text()) {
+            Some(group) => (Arc::clone(group), false),
+            None => {
+                let number = self.next_number();
+                let group = Arc::new(Group::new(number, Arc::clone(filter.text()), Arc::clone(&self.limits)));
+                self.groups.insert(Arc::clone(filter.text()), Arc::clone(&group));
+                (group, true)
+            }
+        };
+        session.add_group(&group);
+        group.join(subscription);
+        is_new.then_some(group)
+    }
+
+    fn remove_subscription(
+        &mut self,
+        session: u64,
+        filter: &TopicFilter,
+        removed: &mut Vec<Arc<Subscription>>,
+    ) -> ReasonCode {
+        let Some(entry) = self.entries.get_mut(&session) else { return ReasonCode::NoSubscriptionExisted };
+        // Compared byte by byte with the filter as the client wrote it [MQTT-3.10.4-1].
+        let Some(subscription) = entry.subscriptions.remove(filter.text()) else {
+            return ReasonCode::NoSubscriptionExisted;
+        };
+        removed.push(subscription);
+        ReasonCode::Success
+    }
+
+    /// Ends subscriptions and takes them out of the routes.
+    pub(crate) fn take_out(&mut self, subscriptions: &[Arc<Subscription>]) {
+        if subscriptions.is_empty() {
+            return;
+        }
+        let mut out: Vec<(&str, u64)> = Vec::with_capacity(subscriptions.len());
+        for subscription in subscriptions {
+            let mut outbox = subscription.session.outbox.lock();
+            subscription.end();
+            outbox.stop_replay(subscription);
+            drop(outbox);
+            subtract(&self.population.subscriptions);
+            if subscription.filter.share_group().is_none() {
+                out.push((subscription.filter.filter(), subscription.session.number));
+                continue;
+            }
+            subtract(&self.population.shared_subscriptions);
+            if let Some(key) = self.leave_group(subscription) {
+                out.push((subscription.filter.filter(), key));
+            }
+        }
+        self.routes.write(|trie| {
+            for (filter, key) in out {
+                trie.remove(filter, key);
+            }
+        });
+    }
+
+    /// Ends a membership; answers the key of the group in the routes if nobody is left in it.
+    fn leave_group(&mut self, subscription: &Arc<Subscription>) -> Option<u64> {
+        let group = Arc::clone(self.groups.get(subscription.filter.text())?);
+        subscription.session.remove_group(group.number);
+        if !group.leave(subscription.session.number, &mut self.bench) {
+            return None;
+        }
+        self.groups.remove(subscription.filter.text());
+        Some(group_key(group.number))
+    }
+}
+
+fn granted(options: SubscriptionOptions) -> ReasonCode {
+    let granted = ReasonCode::from_u8(options.qos as u8);
+    granted.filter(|reason| reason.valid_in(PacketType::Suback)).unwrap_or(ReasonCode::Success)
+}

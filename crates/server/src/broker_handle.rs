@@ -1,0 +1,107 @@
+//! What everybody else holds of the Broker: the way to send it a command, and what they may read.
+
+use crate::observer::Log;
+use aldis_broker::{Answer, Command, Population, Retained, Routes};
+use aldis_session::{Counters, Limits, Rights};
+use parking_lot::RwLock;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use tokio::sync::{mpsc, oneshot};
+
+/// Where an answer of the Broker goes.
+pub(crate) type Reply = oneshot::Sender<Answer>;
+
+/// Commands that may wait for the Broker. Clients wait for a place, and do not read meanwhile.
+pub(crate) const COMMANDS: usize = 1024;
+
+/// A command for the Broker's task.
+pub(crate) enum ToBroker {
+    /// For the state machine.
+    Command(Command<Reply>),
+    /// New limits.
+    Limits(Arc<Limits>),
+}
+
+/// What the handle leads to.
+pub(crate) struct Shared {
+    commands: mpsc::Sender<ToBroker>,
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) retained: Arc<Retained>,
+    pub(crate) population: Arc<Population>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) observer: Arc<Log>,
+    pub(crate) rights: Option<Arc<dyn Rights>>,
+    // Read at each connect, written by a reload.
+    limits: RwLock<Arc<Limits>>,
+    memory_watermark: AtomicUsize,
+}
+
+/// A handle on the Broker. Cloning it costs a reference count.
+#[derive(Clone)]
+pub(crate) struct BrokerHandle(Arc<Shared>);
+
+impl Deref for BrokerHandle {
+    type Target = Shared;
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl BrokerHandle {
+    pub(crate) fn new(
+        commands: mpsc::Sender<ToBroker>,
+        broker: &aldis_broker::Broker<Reply>,
+        counters: Arc<Counters>,
+        observer: Arc<Log>,
+        rights: Option<Arc<dyn Rights>>,
+        limits: Arc<Limits>,
+    ) -> BrokerHandle {
+        BrokerHandle(Arc::new(Shared {
+            commands,
+            routes: broker.routes(),
+            retained: broker.retained(),
+            population: broker.population(),
+            counters,
+            observer,
+            rights,
+            memory_watermark: AtomicUsize::new(limits.memory_watermark),
+            limits: RwLock::new(limits),
+        }))
+    }
+
+    /// The limits in force.
+    pub(crate) fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.limits.read())
+    }
+
+    /// Puts new limits in force.
+    pub(crate) async fn set_limits(&self, limits: Arc<Limits>) {
+        self.memory_watermark.store(limits.memory_watermark, Relaxed);
+        *self.limits.write() = Arc::clone(&limits);
+        self.tell(ToBroker::Limits(limits)).await;
+    }
+
+    /// Whether the messages held for all clients are above the watermark.
+    pub(crate) fn memory_full(&self) -> bool {
+        let queued = usize::try_from(self.counters.queued_bytes.load(Relaxed)).unwrap_or(0);
+        queued.saturating_add(self.retained.bytes()) > self.memory_watermark.load(Relaxed)
+    }
+
+    /// Sends a command; waits while the Broker has too much to do.
+    pub(crate) async fn send(&self, command: Command<Reply>) {
+        self.tell(ToBroker::Command(command)).await;
+    }
+
+    async fn tell(&self, command: ToBroker) {
+        // The Broker's task outlives every Client; it can only be gone while the runtime ends.
+        let _ = self.commands.send(command).await;
+    }
+
+    /// Sends a command and waits for its answer; `None` only while the runtime ends.
+    pub(crate) async fn ask(&self, command: impl FnOnce(Reply) -> Command<Reply>) -> Option<Answer> {
+        let (reply, answer) = oneshot::channel();
+        self.send(command(reply)).await;
+        answer.await.ok()
+    }
+}

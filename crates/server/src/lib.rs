@@ -1,0 +1,59 @@
+//! The Aldis broker as a library: sockets, tasks and time around the pure crates.
+//!
+//! # Layout
+//! * [`Server`]: starts, reloads and stops a broker on the runtime of the caller.
+//! * `broker_task`: the loop around the Broker, the one owner of what is shared.
+//! * `client`: the task of one connection, between its transport and the Broker.
+//! * [`transport`]: moving bytes: TCP, and memory for what runs in the same process.
+//! * `desk`: what a thread lends to the Client that runs on it.
+//! * [`Publisher`]: publishing from inside.
+//!
+//! ```no_run
+//! use aldis_server::{Message, Server};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder().start().await?;
+//! server.publisher().publish(Message::new("hello/world", "hi").retained()).await?;
+//! server.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod authentication;
+mod broker_handle;
+mod broker_task;
+mod client;
+mod clock;
+mod desk;
+mod drop_log;
+mod greeting;
+mod keep_alive;
+mod link;
+mod listener;
+mod metrics;
+mod observer;
+pub mod passwords;
+mod publisher;
+mod random;
+mod rate_limit;
+mod reader;
+mod server;
+mod settings;
+mod sys_topics;
+pub mod transport;
+
+pub use aldis_session::{Act, Counters, DropReason, Limits, RefuseReason, Rights};
+pub use passwords::{PasswordFile, PasswordFileError};
+pub use publisher::{Message, PublishError, Publisher};
+pub use server::{Server, ServerBuilder, StartError};
+pub use settings::{Authentication, DEFAULT_PORT, Listener, Settings};
+
+/// Starts a task. Every task of the server ends with its connection or with the server.
+#[expect(clippy::disallowed_methods, reason = "the one place where the server starts tasks")]
+fn spawn<F>(task: F) -> tokio::task::JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(task)
+}

@@ -1,0 +1,161 @@
+//! Publishing from inside: wills that are due, `$SYS`, and programs that embed the broker.
+//!
+//! The Broker itself never delivers; what it wants published goes through here, as the messages of
+//! any other publisher do: retained ones are stored first, then offered along the routes.
+
+use crate::broker_handle::BrokerHandle;
+use crate::desk::at_desk;
+use aldis_broker::{Answer, Command, Due};
+use aldis_packet::QoS;
+use aldis_session::{Act, Identity, Offering, Publication, RefuseReason, Router};
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+
+/// A way to publish without a connection.
+#[derive(Clone)]
+pub struct Publisher {
+    broker: BrokerHandle,
+    identity: Option<Identity>,
+}
+
+/// Why a message was not published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublishError {
+    /// The topic name is not valid.
+    Topic(aldis_topic::TopicError),
+    /// The publisher may not publish there.
+    NotAuthorized,
+    /// The retained store is at a limit.
+    RetainedFull,
+    /// The broker is gone.
+    Closed,
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PublishError::Topic(error) => write!(f, "the topic name cannot be used: {error}"),
+            PublishError::NotAuthorized => f.write_str("the publisher may not publish to this topic"),
+            PublishError::RetainedFull => {
+                f.write_str("the retained store is full: raise limits.retained_messages or its like")
+            }
+            PublishError::Closed => f.write_str("the broker has shut down"),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+/// A message to publish from inside.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Topic name.
+    pub topic: String,
+    /// Application payload.
+    pub payload: Bytes,
+    /// Quality of service.
+    pub qos: QoS,
+    /// Whether it is retained.
+    pub retain: bool,
+}
+
+impl Message {
+    /// A message at QoS 0 that is not retained.
+    pub fn new(topic: impl Into<String>, payload: impl Into<Bytes>) -> Message {
+        Message { topic: topic.into(), payload: payload.into(), qos: QoS::AtMostOnce, retain: false }
+    }
+
+    /// The same message at another quality of service.
+    #[must_use]
+    pub fn qos(mut self, qos: QoS) -> Message {
+        self.qos = qos;
+        self
+    }
+
+    /// The same message, retained.
+    #[must_use]
+    pub fn retained(mut self) -> Message {
+        self.retain = true;
+        self
+    }
+}
+
+impl Publisher {
+    /// A publisher that speaks for `identity`, or for the broker itself.
+    pub(crate) fn new(broker: BrokerHandle, identity: Option<Identity>) -> Publisher {
+        Publisher { broker, identity }
+    }
+
+    /// Publishes a message; when this returns it is offered to every subscriber there is.
+    ///
+    /// # Errors
+    /// A topic name that is not valid, and what [`PublishError`] names besides.
+    pub async fn publish(&self, message: Message) -> Result<(), PublishError> {
+        let levels = self.broker.limits().topic_levels;
+        aldis_topic::check_topic_name(&message.topic, levels).map_err(PublishError::Topic)?;
+        let publication = Publication {
+            topic: Arc::from(message.topic),
+            payload: message.payload,
+            properties: Bytes::new(),
+            qos: message.qos,
+            retain: message.retain,
+            expires_at: None,
+            publisher: self.identity.as_ref().map(|identity| Arc::clone(&identity.client_id)),
+        };
+        self.publish_all(vec![Arc::new(publication)]).await
+    }
+
+    /// Publishes several, the retained ones stored by one command.
+    pub(crate) async fn publish_all(&self, publications: Vec<Arc<Publication>>) -> Result<(), PublishError> {
+        for publication in &publications {
+            self.authorize(publication)?;
+        }
+        let retained: Vec<_> = publications
+            .iter()
+            .enumerate()
+            .filter(|(_, publication)| publication.retain)
+            .map(|(position, publication)| (position, Arc::clone(publication)))
+            .collect();
+        let mut refused = Vec::new();
+        if !retained.is_empty() {
+            let asked = self.broker.ask(|reply| Command::Retain { publications: retained, reply }).await;
+            let Some(Answer::Retained(positions)) = asked else { return Err(PublishError::Closed) };
+            refused = positions;
+        }
+        at_desk(&self.broker, |desk| {
+            for (position, publication) in publications.iter().enumerate() {
+                if refused.contains(&position) {
+                    desk.bench.tally.refuse(RefuseReason::RetainedFull);
+                    continue;
+                }
+                let route = self.broker.routes.resolve(&publication.topic);
+                route.deliver(&Offering::of(publication), &mut desk.bench);
+            }
+        });
+        if refused.is_empty() { Ok(()) } else { Err(PublishError::RetainedFull) }
+    }
+
+    fn authorize(&self, publication: &Publication) -> Result<(), PublishError> {
+        let Some(identity) = &self.identity else { return Ok(()) };
+        if identity.may(Act::Publish, &publication.topic) {
+            return Ok(());
+        }
+        at_desk(&self.broker, |desk| desk.bench.tally.refuse(RefuseReason::NotAuthorized));
+        Err(PublishError::NotAuthorized)
+    }
+}
+
+/// Publishes wills as they come due, for as long as the broker runs. The rights of their owner are
+/// asked again: they may have changed since it connected.
+pub(crate) async fn publish_due(broker: BrokerHandle) {
+    while let Some(Answer::Due(due)) = broker.ask(|reply| Command::TakeDue { reply }).await {
+        for Due { identity, publication } in due {
+            let (client_id, topic) = (Arc::clone(&identity.client_id), Arc::clone(&publication.topic));
+            let publisher = Publisher::new(broker.clone(), Some(identity));
+            if let Err(error) = publisher.publish_all(vec![publication]).await {
+                tracing::warn!(target: "aldis", "the will of client {client_id:?} to {topic:?} is not published: {error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The server: what starts, reloads and stops a broker.
+
+use crate::authentication::{Authenticator, SharedAuthenticator};
+use crate::broker_handle::{BrokerHandle, COMMANDS};
+use crate::broker_task::broker_task;
+use crate::clock::{self, Clock};
+use crate::keep_alive::KeepAlive;
+use crate::listener;
+use crate::observer::Log;
+use crate::publisher::{self, Publisher};
+use crate::rate_limit::RateLimit;
+use crate::settings::Settings;
+use crate::transport::{Connection, memory};
+use aldis_broker::{Broker, Command};
+use aldis_session::{Counters, Rights};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// Why a server does not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// A listener cannot be opened.
+    Listen {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The metrics listener cannot be opened.
+    Metrics {
+        /// Where it was to listen.
+        address: SocketAddr,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, address, error, other) = match self {
+            StartError::Listen { address, error } => ("listen on", address, error, "-p PORT or --listen"),
+            StartError::Metrics { address, error } => ("serve metrics on", address, error, "--metrics"),
+        };
+        write!(f, "cannot {what} {address}: ")?;
+        match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                write!(f, "the port is taken by another program; stop it, or choose another with {other}")
+            }
+            io::ErrorKind::PermissionDenied => {
+                write!(f, "this user may not use the port; choose one above 1023 with {other}")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                write!(f, "this machine does not have the address; choose another with {other}")
+            }
+            _ => write!(f, "{error}; choose another address with {other}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// What every connection is served with.
+pub(crate) struct Doors {
+    pub(crate) broker: BrokerHandle,
+    pub(crate) authenticator: SharedAuthenticator,
+    pub(crate) keep_alive: Arc<KeepAlive>,
+    pub(crate) clock: Clock,
+    /// Log lines about refused connections.
+    pub(crate) refusals: RateLimit,
+    /// Connections open, whether greeted or not.
+    pub(crate) open: Arc<AtomicUsize>,
+    /// Connections accepted since the start.
+    pub(crate) accepted: AtomicU64,
+    /// Connections turned away because `limits.connections` were open.
+    pub(crate) turned_away: AtomicU64,
+    closed: watch::Sender<bool>,
+}
+
+/// One of `limits.connections`.
+pub(crate) struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Doors {
+    /// Resolves when the server shuts down.
+    pub(crate) async fn closing(&self) {
+        // An error means that the server is gone, which is the same.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    /// A place for one more connection; `None` when all are taken.
+    pub(crate) fn place(&self) -> Option<Place> {
+        if self.open.fetch_add(1, Relaxed) >= self.broker.limits().connections {
+            self.open.fetch_sub(1, Relaxed);
+            self.turned_away.fetch_add(1, Relaxed);
+            return None;
+        }
+        self.accepted.fetch_add(1, Relaxed);
+        Some(Place(Arc::clone(&self.open)))
+    }
+}
+
+/// Puts a server together.
+#[derive(Default)]
+pub struct ServerBuilder {
+    settings: Settings,
+    rights: Option<Arc<dyn Rights>>,
+}
+
+impl ServerBuilder {
+    /// Uses these settings instead of the defaults.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> ServerBuilder {
+        self.settings = settings;
+        self
+    }
+
+    /// Asks `rights` on every path a message can take. Without it everything is allowed.
+    #[must_use]
+    pub fn rights(mut self, rights: Arc<dyn Rights>) -> ServerBuilder {
+        self.rights = Some(rights);
+        self
+    }
+
+    /// Opens the listeners and starts the broker on the Tokio runtime this is called on.
+    ///
+    /// # Errors
+    /// A listener that cannot be opened; nothing is left running then.
+    pub async fn start(self) -> Result<Server, StartError> {
+        Server::start(self.settings, self.rights).await
+    }
+}
+
+/// A running broker. Dropping it stops accepting; [`Server::shutdown`] ends it properly.
+pub struct Server {
+    pub(crate) doors: Arc<Doors>,
+    settings: parking_lot::Mutex<Settings>,
+    addresses: Vec<SocketAddr>,
+    metrics_address: Option<SocketAddr>,
+    sys_interval: watch::Sender<std::time::Duration>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// A server yet to be started.
+    #[must_use]
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder::default()
+    }
+
+    async fn start(settings: Settings, rights: Option<Arc<dyn Rights>>) -> Result<Server, StartError> {
+        let mut listeners = Vec::new();
+        for listener in &settings.listeners {
+            listeners.extend(listener::bind(listener)?);
+        }
+        let metrics = match settings.metrics {
+            None => None,
+            Some(address) => Some(
+                tokio::net::TcpListener::bind(address)
+                    .await
+                    .map_err(|error| StartError::Metrics { address, error })?,
+            ),
+        };
+        let addresses = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let metrics_address = metrics.as_ref().and_then(|listener| listener.local_addr().ok());
+
+        let limits = Arc::new(settings.limits.clone());
+        let counters = Arc::new(Counters::default());
+        let observer = Arc::new(Log::default());
+        let broker = Broker::new(Arc::clone(&limits), Arc::clone(&counters), clock::now());
+        let broker = broker.observed_by(Arc::clone(&observer) as _);
+        let (commands, received) = mpsc::channel(COMMANDS);
+        let handle = BrokerHandle::new(commands, &broker, counters, observer, rights, limits);
+        let doors = Arc::new(Doors {
+            broker: handle.clone(),
+            authenticator: Arc::new(Authenticator::new(settings.authentication.clone())),
+            keep_alive: Arc::default(),
+            clock: Clock::start(),
+            refusals: RateLimit::default(),
+            open: Arc::default(),
+            accepted: AtomicU64::new(0),
+            turned_away: AtomicU64::new(0),
+            closed: watch::channel(false).0,
+        });
+        let (sys_interval, sys_intervals) = watch::channel(settings.sys_interval);
+        let mut tasks = vec![
+            crate::spawn(broker_task(broker, received)),
+            crate::spawn(Arc::clone(&doors.keep_alive).run(doors.clock)),
+            crate::spawn(publisher::publish_due(handle)),
+            crate::spawn(crate::sys_topics::run(Arc::clone(&doors), sys_intervals)),
+            crate::spawn(crate::drop_log::run(Arc::clone(&doors))),
+        ];
+        tasks.extend(
+            listeners
+                .into_iter()
+                .map(|listener| crate::spawn(listener::accept(listener, Arc::clone(&doors)))),
+        );
+        tasks.extend(
+            metrics.map(|listener| crate::spawn(crate::metrics::serve(listener, Arc::clone(&doors)))),
+        );
+        let settings = parking_lot::Mutex::new(settings);
+        Ok(Server { doors, settings, addresses, metrics_address, sys_interval, tasks })
+    }
+
+    /// Where it listens; ports chosen by the system are filled in.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where metrics are served.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// Applies new settings as far as that is possible without a restart, and says what needs one.
+    /// Limits hold for connections made from now on, the memory watermark for all.
+    pub async fn reload(&self, new: Settings) -> Vec<&'static str> {
+        let mut needs_restart = Vec::new();
+        {
+            let old = self.settings.lock();
+            if old.listeners != new.listeners {
+                needs_restart.push("listen");
+            }
+            if old.metrics != new.metrics {
+                needs_restart.push("metrics");
+            }
+        }
+        self.doors.authenticator.replace(new.authentication.clone());
+        self.doors.broker.set_limits(Arc::new(new.limits.clone())).await;
+        self.sys_interval.send_replace(new.sys_interval);
+        let mut settings = self.settings.lock();
+        let (listeners, metrics) = (std::mem::take(&mut settings.listeners), settings.metrics);
+        *settings = Settings { listeners, metrics, ..new };
+        needs_restart
+    }
+
+    /// Publishes into the broker without a connection.
+    pub fn publisher(&self) -> Publisher {
+        Publisher::new(self.doors.broker.clone(), None)
+    }
+
+    /// A connection without a socket, for any MQTT client that runs over a stream. It needs no
+    /// password: who has the server in hand is trusted. `capacity` bytes fit into each direction.
+    pub fn connect(&self, capacity: usize) -> memory::MemoryStream {
+        let (connection, stream, _) = memory::pair(capacity);
+        self.accept(connection, true);
+        stream
+    }
+
+    /// Serves a connection that came from elsewhere than the listeners. A `trusted` one needs no
+    /// password.
+    pub fn accept(&self, connection: Connection, trusted: bool) {
+        listener::admit(connection, &self.doors, trusted);
+    }
+
+    /// What the broker has counted.
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.doors.broker.counters)
+    }
+
+    /// Stops: no new connections, every client is told (0x8B) and gets what is written for it, all
+    /// within the deadline of the settings. Answers how many connections were cut off.
+    pub async fn shutdown(mut self) -> usize {
+        let deadline = self.settings.lock().shutdown_deadline;
+        self.doors.closed.send_replace(true);
+        let open = &self.doors.open;
+        let stopped = timeout(deadline, async {
+            self.doors.broker.send(Command::Shutdown).await;
+            while open.load(Relaxed) > 0 {
+                // Connections are not counted down with a wake each: this runs once in a life.
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        });
+        let _ = stopped.await;
+        let cut_off = open.load(Relaxed);
+        for task in std::mem::take(&mut self.tasks) {
+            task.abort();
+        }
+        cut_off
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.doors.closed.send_replace(true);
+    }
+}

@@ -1,0 +1,164 @@
+//! What acknowledgements from a subscriber do to its in-flight window, and what becomes of the
+//! window when the session ends.
+
+use crate::counters::DropReason;
+use crate::delivery::Delivery;
+use crate::outbound::Outbound;
+use crate::publication::Publication;
+use crate::segments::Segments;
+use crate::violation::Violation;
+use crate::window::Slot;
+use crate::workbench::Workbench;
+use aldis_packet::{Ack, AckKind, PacketId, PacketType, QoS, ReasonCode, encode_ack};
+use std::sync::Arc;
+
+/// A message that a session which ends gives back to its shared subscription.
+pub struct GivenBack {
+    /// The shared subscription.
+    pub group: Arc<crate::group::Group>,
+    /// The message.
+    pub publication: Arc<Publication>,
+}
+
+impl Outbound {
+    /// Handles PUBACK, PUBREC or PUBCOMP; a PUBREL in answer goes to `bytes`.
+    ///
+    /// An identifier that is not in use is no error: the exchange may have ended with an earlier
+    /// connection. PUBREC is then answered by PUBREL with 0x92, so that the client can let go.
+    ///
+    /// # Errors
+    /// An acknowledgement that does not belong to the state of its exchange: PUBACK for QoS 2,
+    /// PUBREC for QoS 1, PUBCOMP before PUBREC.
+    pub fn acknowledge(
+        &mut self,
+        kind: AckKind,
+        id: PacketId,
+        reason: ReasonCode,
+        bytes: &mut Segments,
+        bench: &mut Workbench,
+    ) -> Result<(), Violation> {
+        let wrong = |what| Err(Violation::new(ReasonCode::ProtocolError, "", what));
+        let Some(slot) = self.window_mut().by_id(id) else {
+            if kind == AckKind::Pubrec && !reason.is_error() {
+                self.encode_pubrel_with(id, ReasonCode::PacketIdentifierNotFound, bytes, bench);
+            }
+            return Ok(());
+        };
+        match (kind, slot) {
+            (AckKind::Puback, Slot::Published(QoS::AtLeastOnce, _)) => self.complete(id, reason, bench),
+            (AckKind::Pubrec, Slot::Published(QoS::ExactlyOnce, _)) if reason.is_error() => {
+                self.complete(id, reason, bench);
+            }
+            (AckKind::Pubrec, slot @ Slot::Published(QoS::ExactlyOnce, _)) => {
+                // From here on only the PUBREL is ever sent again [MQTT-4.3.3-6].
+                *slot = Slot::Released;
+                self.encode_pubrel(id, bytes, bench);
+            }
+            (AckKind::Pubrec, Slot::Released) => self.encode_pubrel(id, bytes, bench),
+            (AckKind::Pubcomp, Slot::Released) => self.complete(id, ReasonCode::Success, bench),
+            (AckKind::Puback, _) => return wrong("PUBACK for a message that was not sent at QoS 1"),
+            (AckKind::Pubrec, _) => return wrong("PUBREC for a message that was not sent at QoS 2"),
+            (AckKind::Pubcomp, _) => return wrong("PUBCOMP without a PUBREL before it"),
+            (AckKind::Pubrel, _) => {}
+        }
+        Ok(())
+    }
+
+    /// Ends an exchange; a reason of 0x80 or more discards the message [MQTT-4.4.0-2], for a whole
+    /// shared subscription too [MQTT-4.8.2-6].
+    fn complete(&mut self, id: PacketId, reason: ReasonCode, bench: &mut Workbench) {
+        self.window_mut().free(id);
+        self.acknowledged();
+        bench.tally.in_flight -= 1;
+        if reason.is_error() {
+            self.drop_one(DropReason::RefusedByClient, bench);
+        } else {
+            self.ledger.completed += 1;
+            bench.tally.completed += 1;
+        }
+    }
+
+    pub(crate) fn encode_pubrel(&mut self, id: PacketId, bytes: &mut Segments, bench: &mut Workbench) {
+        self.encode_pubrel_with(id, ReasonCode::Success, bytes, bench);
+    }
+
+    fn encode_pubrel_with(
+        &mut self,
+        id: PacketId,
+        reason: ReasonCode,
+        bytes: &mut Segments,
+        bench: &mut Workbench,
+    ) {
+        let open = bytes.open(&mut bench.spare);
+        encode_ack(AckKind::Pubrel, id, reason, self.terms.version, open);
+        bench.tally.sent(PacketType::Pubrel as u8);
+        if bench.traces {
+            let shown = aldis_packet::Packet::Ack(Ack::new(AckKind::Pubrel, id, reason));
+            bench.observer.sent(&self.identity.client_id, &shown);
+        }
+    }
+
+    /// Counts `count` QoS 0 messages that were appended and now are written.
+    pub(crate) fn qos0_written(&mut self, count: u32, bench: &mut Workbench) {
+        self.ledger.completed += u64::from(count);
+        bench.tally.completed += u64::from(count);
+        bench.tally.waiting -= i64::from(count);
+    }
+
+    /// Counts `count` QoS 0 messages that were appended and never will be written.
+    pub(crate) fn qos0_lost(&mut self, count: u32, bench: &mut Workbench) {
+        self.ledger.drop_delivery(DropReason::ConnectionClosed, count, &mut bench.tally);
+        bench.tally.waiting -= i64::from(count);
+    }
+
+    /// The connection of a lasting session is gone: QoS 0 messages in the queue go with it, unless
+    /// the settings keep them.
+    pub(crate) fn go_offline(&mut self, bench: &mut Workbench) {
+        if self.limits.queue_qos0 {
+            return;
+        }
+        for delivery in self.queue_mut().drain_qos0() {
+            self.leave_queue(&delivery, bench);
+            self.drop_one(DropReason::Offline, bench);
+        }
+    }
+
+    fn leave_queue(&mut self, delivery: &Delivery, bench: &mut Workbench) {
+        bench.tally.waiting -= 1;
+        bench.tally.queued_bytes -= delivery.publication.weight() as i64;
+    }
+
+    /// The session ends: everything in flight and queued is dropped and counted, but for what a
+    /// shared subscription gets back: QoS 1 that was not acknowledged, and whatever was never sent.
+    /// A QoS 2 message that was sent goes to nobody else [MQTT-4.8.2-5].
+    pub(crate) fn end(&mut self, bench: &mut Workbench) -> Vec<GivenBack> {
+        let mut given_back = Vec::new();
+        let slots: Vec<Slot> = self.window_mut().drain().collect();
+        for slot in slots {
+            bench.tally.in_flight -= 1;
+            match slot {
+                Slot::Published(QoS::AtLeastOnce, Some(kept)) if kept.terms.group.is_some() => {
+                    self.give_back(*kept, &mut given_back, bench);
+                }
+                _ => drop(self.drop_one(DropReason::SessionEnded, bench)),
+            }
+        }
+        for delivery in self.queue_mut().drain() {
+            self.leave_queue(&delivery, bench);
+            if delivery.terms.group.is_some() {
+                self.give_back(delivery, &mut given_back, bench);
+            } else {
+                self.drop_one(DropReason::SessionEnded, bench);
+            }
+        }
+        given_back
+    }
+
+    fn give_back(&mut self, delivery: Delivery, to: &mut Vec<GivenBack>, bench: &mut Workbench) {
+        self.ledger.offered -= 1;
+        bench.tally.offered -= 1;
+        if let Some(group) = delivery.terms.group {
+            to.push(GivenBack { group, publication: delivery.publication });
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! What the broker counts, and the only function that drops a message.
+//!
+//! Two shapes of the same numbers: [`Counters`] are the totals of the whole broker, atomics that
+//! anyone may read at any time; a [`Tally`] is the part that one read batch adds, plain integers
+//! posted to the totals once at its end, so that the data path touches no shared counter for a
+//! single message. The [`Ledger`] is the account of one subscriber (law 10):
+//!
+//! `offered = completed + in flight + waiting + expired + dropped`
+//!
+//! Nothing here decides anything; the code that drops a message says why and calls
+//! [`Ledger::drop_delivery`].
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// Why one copy of a message did not reach its subscriber.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(usize)]
+pub enum DropReason {
+    /// The queue of the client held `limits.queue_messages` or `limits.queue_bytes` already.
+    QueueFull,
+    /// All messages held together were above `limits.memory_watermark`.
+    MemoryWatermark,
+    /// A QoS 0 message for a client that is offline.
+    Offline,
+    /// Larger than the maximum packet size of the client [MQTT-3.1.2-25].
+    TooLarge,
+    /// The client may not receive from this topic.
+    NotAuthorized,
+    /// The session ended while the message waited or was in flight.
+    SessionEnded,
+    /// QoS 0, handed to a connection that closed before it was written.
+    ConnectionClosed,
+    /// The client answered PUBACK or PUBREC with a reason code of 0x80 or more.
+    RefusedByClient,
+    /// A shared subscription without a member that could take a QoS 0 message.
+    NoMember,
+}
+
+impl DropReason {
+    /// Every reason, in the order of its number.
+    pub const ALL: [DropReason; 9] = [
+        DropReason::QueueFull,
+        DropReason::MemoryWatermark,
+        DropReason::Offline,
+        DropReason::TooLarge,
+        DropReason::NotAuthorized,
+        DropReason::SessionEnded,
+        DropReason::ConnectionClosed,
+        DropReason::RefusedByClient,
+        DropReason::NoMember,
+    ];
+
+    /// The reason as metrics and log lines name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            DropReason::QueueFull => "queue_full",
+            DropReason::MemoryWatermark => "memory_watermark",
+            DropReason::Offline => "offline",
+            DropReason::TooLarge => "too_large",
+            DropReason::NotAuthorized => "not_authorized",
+            DropReason::SessionEnded => "session_ended",
+            DropReason::ConnectionClosed => "connection_closed",
+            DropReason::RefusedByClient => "refused_by_client",
+            DropReason::NoMember => "no_member",
+        }
+    }
+}
+
+/// Why a publication was not routed at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum RefuseReason {
+    /// The publisher may not publish to this topic.
+    NotAuthorized,
+    /// The retained store is at its limit.
+    RetainedFull,
+    /// A QoS 2 PUBLISH with an identifier that is not released yet: a repeat, not a new message.
+    Repeated,
+}
+
+impl RefuseReason {
+    /// Every reason, in the order of its number.
+    pub const ALL: [RefuseReason; 3] =
+        [RefuseReason::NotAuthorized, RefuseReason::RetainedFull, RefuseReason::Repeated];
+
+    /// The reason as metrics and log lines name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            RefuseReason::NotAuthorized => "not_authorized",
+            RefuseReason::RetainedFull => "retained_full",
+            RefuseReason::Repeated => "repeated",
+        }
+    }
+}
+
+const DROPS: usize = DropReason::ALL.len();
+const REFUSALS: usize = RefuseReason::ALL.len();
+
+macro_rules! counted {
+    (
+        arrays { $($(#[$array_doc:meta])* $array:ident : $len:expr),* $(,)? }
+        sums { $($(#[$sum_doc:meta])* $sum:ident),* $(,)? }
+        levels { $($(#[$level_doc:meta])* $level:ident),* $(,)? }
+    ) => {
+        /// The totals of the broker since its start. Reading is free of locks; figures that belong
+        /// together may differ by what is on its way.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[$array_doc])* pub $array: [AtomicU64; $len],)*
+            $($(#[$sum_doc])* pub $sum: AtomicU64,)*
+            $($(#[$level_doc])* pub $level: AtomicI64,)*
+        }
+
+        /// What one read batch adds to the [`Counters`].
+        #[derive(Debug, Default)]
+        pub struct Tally {
+            $($(#[$array_doc])* pub $array: [u32; $len],)*
+            $($(#[$sum_doc])* pub $sum: u64,)*
+            $($(#[$level_doc])* pub $level: i64,)*
+        }
+
+        impl Tally {
+            /// Adds what was gathered to the totals and starts again from nothing.
+            pub fn post(&mut self, counters: &Counters) {
+                $(for (more, total) in self.$array.iter_mut().zip(&counters.$array) {
+                    if *more != 0 {
+                        total.fetch_add(u64::from(std::mem::take(more)), Relaxed);
+                    }
+                })*
+                $(if self.$sum != 0 {
+                    counters.$sum.fetch_add(std::mem::take(&mut self.$sum), Relaxed);
+                })*
+                $(if self.$level != 0 {
+                    counters.$level.fetch_add(std::mem::take(&mut self.$level), Relaxed);
+                })*
+            }
+        }
+    };
+}
+
+counted! {
+    arrays {
+        /// Packets received, by packet type (its number in the fixed header).
+        packets_received: 16,
+        /// Packets handed to connections, by packet type.
+        packets_sent: 16,
+        /// Deliveries dropped, by [`DropReason`].
+        dropped: DROPS,
+        /// Publications refused, by [`RefuseReason`].
+        refused: REFUSALS,
+    }
+    sums {
+        /// Bytes read from connections.
+        bytes_received,
+        /// Bytes written to connections.
+        bytes_sent,
+        /// Payload bytes of the PUBLISH packets received.
+        publish_bytes_received,
+        /// Payload bytes of the PUBLISH packets handed to connections.
+        publish_bytes_sent,
+        /// Publications that no subscription matched.
+        no_subscriber,
+        /// Publications routed to at least one target.
+        routed,
+        /// Deliveries completed: QoS 0 written, QoS 1 PUBACK, QoS 2 PUBCOMP.
+        completed,
+        /// Deliveries that expired before they were sent.
+        expired,
+    }
+    levels {
+        /// Deliveries offered to subscribers. (Falls when a shared subscription takes one back.)
+        offered,
+        /// Deliveries that wait in queues or, at QoS 0, for their socket.
+        waiting,
+        /// Deliveries in flight: sent at QoS 1 or 2 and not completed.
+        in_flight,
+        /// Bytes of messages that wait in queues.
+        queued_bytes,
+    }
+}
+
+impl Tally {
+    /// Counts a publication that is not routed.
+    pub fn refuse(&mut self, reason: RefuseReason) {
+        if let Some(count) = self.refused.get_mut(reason as usize) {
+            *count += 1;
+        }
+    }
+
+    /// Counts a packet received, by its type number.
+    #[inline]
+    pub fn received(&mut self, packet_type: u8) {
+        if let Some(count) = self.packets_received.get_mut(usize::from(packet_type & 15)) {
+            *count += 1;
+        }
+    }
+
+    /// Counts packets handed to a connection, by their type number.
+    #[inline]
+    pub fn sent(&mut self, packet_type: u8) {
+        if let Some(count) = self.packets_sent.get_mut(usize::from(packet_type & 15)) {
+            *count += 1;
+        }
+    }
+}
+
+/// The account of one subscriber. Numbers are messages.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// Deliveries offered to this subscriber.
+    pub offered: u64,
+    /// Deliveries completed.
+    pub completed: u64,
+    /// Deliveries that expired before they were sent.
+    pub expired: u64,
+    dropped: Option<Box<[u32; DROPS]>>,
+}
+
+impl Ledger {
+    /// The one place where a message is dropped: `count` deliveries, for `reason`.
+    pub fn drop_delivery(&mut self, reason: DropReason, count: u32, tally: &mut Tally) {
+        if count == 0 {
+            return;
+        }
+        let mine = self.dropped.get_or_insert_default();
+        if let (Some(mine), Some(all)) =
+            (mine.get_mut(reason as usize), tally.dropped.get_mut(reason as usize))
+        {
+            *mine = mine.saturating_add(count);
+            *all += count;
+        }
+    }
+
+    /// How many deliveries were dropped for `reason`.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped
+            .as_ref()
+            .and_then(|by_reason| by_reason.get(reason as usize))
+            .map_or(0, |n| u64::from(*n))
+    }
+
+    /// How many deliveries were dropped in all.
+    pub fn dropped_in_all(&self) -> u64 {
+        self.dropped.as_ref().map_or(0, |by_reason| by_reason.iter().map(|n| u64::from(*n)).sum())
+    }
+}

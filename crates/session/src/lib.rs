@@ -1,0 +1,63 @@
+//! One MQTT client's protocol as pure state machines: no socket, no clock, no task.
+//!
+//! # Layout
+//! * [`first_packet`] and [`Negotiated`]: from the first byte to an accepted CONNECT.
+//! * [`Conversation`]: one connection; a read buffer of packets in, answers and deliveries out.
+//! * [`Session`]: what outlives the connection, in two halves: [`Inbound`], which only its Client
+//!   touches, and the [`Outbox`] with its [`Outbound`], which publishers append to.
+//! * [`Route`], [`Subscription`], [`Group`]: where a topic leads.
+//! * [`Workbench`]: the scratch space of the thread that does all this, and [`flush()`], which
+//!   writes what it appended.
+//!
+//! Time is an argument ([`Workbench::now`]), randomness comes from the caller, and the only
+//! mutable things that tasks share are the [`Outbox`] and the [`Group`], each behind its mutex.
+
+mod acknowledge;
+mod alias;
+mod conversation;
+mod counters;
+mod delivery;
+mod filters;
+mod flush;
+mod group;
+mod handshake;
+mod inbound;
+mod limits;
+mod outbound;
+mod outbox;
+mod publication;
+mod queue;
+mod replay;
+mod rights;
+mod route;
+mod segments;
+mod session;
+mod violation;
+mod window;
+mod wire;
+mod workbench;
+
+pub use acknowledge::GivenBack;
+pub use alias::{AliasUse, AliasesIn, AliasesOut};
+pub use conversation::{Conversation, Held, Input, Next, Request, Turned};
+pub use counters::{Counters, DropReason, Ledger, RefuseReason, Tally};
+pub use delivery::{Delivery, SubscriptionIds, Terms};
+pub use filters::{Subscribing, Unsubscribing};
+pub use flush::flush;
+pub use group::Group;
+pub use handshake::{First, Negotiated, Refusal, first_packet, refuse};
+pub use inbound::Inbound;
+pub use limits::Limits;
+pub use outbound::{ClientTerms, Line, Offered, Outbound};
+pub use outbox::{AfterWrite, Errands, Outbox, State};
+pub use publication::{Offering, Publication};
+pub use queue::Queue;
+pub use replay::Replay;
+pub use rights::{Act, Identity, Rights};
+pub use route::{Granted, Route, Router, Subscription, Target};
+pub use segments::{Batch, SHARE_FROM, Segments, Wrote};
+pub use session::Session;
+pub use violation::{Ending, Farewell, Violation};
+pub use window::{Slot, Window};
+pub use wire::Wire;
+pub use workbench::{NoObserver, Observer, Workbench};

@@ -1,0 +1,374 @@
+//! The sending half of a session: packet identifiers, the in-flight window, the queue behind it,
+//! and the encoding of deliveries for the version and the limits of the client.
+//!
+//! It decides what happens to a delivery (sent now, queued, dropped) and never touches a socket;
+//! the [`Outbox`](crate::Outbox) around it says whether bytes can be taken at the moment.
+
+use crate::alias::{AliasUse, AliasesOut};
+use crate::counters::{DropReason, Ledger};
+use crate::delivery::{Delivery, Terms};
+use crate::limits::Limits;
+use crate::publication::Offering;
+use crate::queue::Queue;
+use crate::rights::{Act, Identity};
+use crate::segments::{SHARE_FROM, Segments};
+use crate::window::{Slot, Window};
+use crate::workbench::Workbench;
+use aldis_packet::{PacketId, PacketType, ProtocolVersion, PublishHead, QoS};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// What a client said about itself in CONNECT that bounds what it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientTerms {
+    /// Version of the protocol on this connection.
+    pub version: ProtocolVersion,
+    /// QoS 1 and 2 PUBLISH packets that it takes without having acknowledged them.
+    pub receive_maximum: u16,
+    /// Largest packet that it takes, in bytes.
+    pub maximum_packet_size: u32,
+    /// Topic aliases that it takes.
+    pub topic_alias_maximum: u16,
+    /// Whether reason strings and user properties may go on every packet.
+    pub problem_information: bool,
+    /// Whether the session outlives the connection.
+    pub lasting: bool,
+}
+
+/// What the Outbox can do with a delivery at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Line {
+    /// Bytes can be appended.
+    Open,
+    /// The client is connected, its socket is full.
+    Busy,
+    /// The client is not connected, or is being told to go.
+    Offline,
+}
+
+/// What became of a delivery that was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offered {
+    /// Encoded for the socket.
+    Accepted,
+    /// Waits in the queue of the client.
+    Queued,
+    /// Dropped and counted.
+    Dropped(DropReason),
+    /// Its message expiry interval had passed; counted.
+    Expired,
+    /// Only for shared subscriptions: this member can take nothing now.
+    Full,
+    /// No active subscription of this session asks for it.
+    NotConcerned,
+}
+
+/// The sending half of a session.
+#[derive(Debug)]
+pub struct Outbound {
+    /// Whose session it is, for rights and log lines.
+    pub identity: Identity,
+    /// The account of this subscriber.
+    pub ledger: Ledger,
+    pub(crate) terms: ClientTerms,
+    pub(crate) limits: Arc<Limits>,
+    /// PUBLISH packets sent on this connection that take from its receive maximum.
+    outstanding: u16,
+    /// Slot that is sent again next, while a resumed session catches up.
+    resend: Option<u64>,
+    window: Window,
+    queue: Queue,
+    aliases: Option<Box<AliasesOut>>,
+}
+
+impl Outbound {
+    /// The sending half of a new session.
+    pub fn new(identity: Identity, terms: ClientTerms, limits: Arc<Limits>) -> Outbound {
+        let mut outbound = Outbound {
+            identity,
+            ledger: Ledger::default(),
+            terms,
+            limits,
+            outstanding: 0,
+            resend: None,
+            window: Window::default(),
+            queue: Queue::default(),
+            aliases: None,
+        };
+        outbound.attach(terms);
+        outbound
+    }
+
+    /// Begins a connection: its limits hold from now on, and what was in flight is sent again
+    /// [MQTT-4.4.0-1].
+    pub fn attach(&mut self, terms: ClientTerms) {
+        self.terms = terms;
+        self.terms.receive_maximum = terms.receive_maximum.min(self.limits.in_flight).max(1);
+        self.outstanding = 0;
+        self.resend = (self.window.in_use() > 0).then(|| self.window.first());
+        let aliases = terms.topic_alias_maximum.min(self.limits.topic_aliases_out);
+        self.aliases = (aliases > 0).then(|| Box::new(AliasesOut::new(aliases)));
+    }
+
+    /// Deliveries in flight.
+    pub fn in_flight(&self) -> usize {
+        self.window.in_use()
+    }
+
+    /// Deliveries that wait in the queue.
+    pub fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(crate) fn window_mut(&mut self) -> &mut Window {
+        &mut self.window
+    }
+
+    pub(crate) fn queue_mut(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+
+    pub(crate) fn acknowledged(&mut self) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+    }
+
+    /// Whether another QoS 1 or 2 message may be sent now [MQTT-3.3.4-9].
+    pub fn has_room(&self) -> bool {
+        self.resend.is_none()
+            && self.outstanding < self.terms.receive_maximum
+            && self.window.in_use() < usize::from(self.limits.in_flight)
+            && self.window.has_identifier()
+    }
+
+    /// Decides about one delivery and encodes it if it can leave now.
+    pub fn offer(
+        &mut self,
+        offering: &Offering<'_>,
+        terms: Terms,
+        line: Line,
+        bytes: &mut Segments,
+        bench: &mut Workbench,
+    ) -> Offered {
+        self.ledger.offered += 1;
+        bench.tally.offered += 1;
+        if offering.expired(bench.now) {
+            return self.expire(bench);
+        }
+        let qos = terms.qos;
+        let fits = qos == QoS::AtMostOnce || self.has_room();
+        if line == Line::Open && fits && !self.queue.has_before(qos) {
+            return self.send(offering, terms, bytes, bench);
+        }
+        if qos == QoS::AtMostOnce && line == Line::Offline && !self.limits.queue_qos0 {
+            return self.drop_one(DropReason::Offline, bench);
+        }
+        self.enqueue(offering, terms, bench)
+    }
+
+    /// Like [`Outbound::offer`] for a member of a shared subscription, which takes a message only
+    /// if it can be sent at once; otherwise another member gets it.
+    pub fn offer_shared(
+        &mut self,
+        offering: &Offering<'_>,
+        terms: Terms,
+        line: Line,
+        bytes: &mut Segments,
+        bench: &mut Workbench,
+    ) -> Offered {
+        let fits = terms.qos == QoS::AtMostOnce || self.has_room();
+        if line != Line::Open || !fits || self.queue.has_before(terms.qos) {
+            return Offered::Full;
+        }
+        self.offer(offering, terms, line, bytes, bench)
+    }
+
+    fn enqueue(&mut self, offering: &Offering<'_>, terms: Terms, bench: &mut Workbench) -> Offered {
+        let weight = offering.weight();
+        if self.queue.len() >= self.limits.queue_messages
+            || self.queue.bytes() + weight > self.limits.queue_bytes
+        {
+            return self.drop_one(DropReason::QueueFull, bench);
+        }
+        if bench.memory_full {
+            return self.drop_one(DropReason::MemoryWatermark, bench);
+        }
+        self.queue.push(Delivery { publication: Arc::clone(offering.publication()), terms });
+        bench.tally.waiting += 1;
+        bench.tally.queued_bytes += weight as i64;
+        Offered::Queued
+    }
+
+    pub(crate) fn drop_one(&mut self, reason: DropReason, bench: &mut Workbench) -> Offered {
+        self.ledger.drop_delivery(reason, 1, &mut bench.tally);
+        Offered::Dropped(reason)
+    }
+
+    fn expire(&mut self, bench: &mut Workbench) -> Offered {
+        self.ledger.expired += 1;
+        bench.tally.expired += 1;
+        Offered::Expired
+    }
+
+    /// Encodes a delivery that leaves now and remembers what its acknowledgement will need.
+    fn send(
+        &mut self,
+        offering: &Offering<'_>,
+        terms: Terms,
+        bytes: &mut Segments,
+        bench: &mut Workbench,
+    ) -> Offered {
+        let id = (terms.qos != QoS::AtMostOnce).then(|| Window::packet_id(self.window.end()));
+        if !self.encode(offering, &terms, id, false, bytes, bench) {
+            return self.drop_one(DropReason::TooLarge, bench);
+        }
+        if id.is_none() {
+            bytes.qos0 += 1;
+            bench.tally.waiting += 1;
+            return Offered::Accepted;
+        }
+        // Who can never resume needs no copy to send again; a shared subscription does, to give
+        // the message to another member when this session ends.
+        let kept = (self.terms.lasting || terms.group.is_some()).then(|| {
+            Box::new(Delivery { publication: Arc::clone(offering.publication()), terms: terms.clone() })
+        });
+        self.window.push(terms.qos, kept);
+        self.outstanding += 1;
+        bench.tally.in_flight += 1;
+        Offered::Accepted
+    }
+
+    /// Appends the PUBLISH to `bytes`; false if it is too large for the client [MQTT-3.1.2-24].
+    fn encode(
+        &mut self,
+        offering: &Offering<'_>,
+        terms: &Terms,
+        packet_id: Option<PacketId>,
+        dup: bool,
+        bytes: &mut Segments,
+        bench: &mut Workbench,
+    ) -> bool {
+        let alias = match &self.aliases {
+            Some(aliases) => aliases.choose(offering.topic),
+            None => AliasUse::None,
+        };
+        let (topic, topic_alias) = match alias {
+            AliasUse::None => (offering.topic, None),
+            AliasUse::Introduce(alias) => (offering.topic, Some(alias)),
+            AliasUse::Known(alias) => ("", Some(alias)),
+        };
+        let head = PublishHead {
+            version: self.terms.version,
+            dup,
+            qos: terms.qos,
+            retain: terms.retain,
+            topic,
+            packet_id,
+            message_expiry: offering.expires_at.map(|at| seconds_left(at, bench.now)),
+            topic_alias,
+            subscription_ids: terms.ids.as_slice(),
+            forwarded: offering.properties,
+        };
+        let payload = offering.payload;
+        if self.terms.maximum_packet_size != u32::MAX
+            && head.packet_size(payload.len()) > self.terms.maximum_packet_size as usize
+        {
+            return false;
+        }
+        let open = bytes.open(&mut bench.spare);
+        head.encode(payload.len(), open);
+        if payload.len() < SHARE_FROM {
+            open.extend_from_slice(payload);
+        } else {
+            bytes.share(offering.publication().payload.clone());
+        }
+        if let Some(aliases) = &mut self.aliases {
+            aliases.sent(offering.topic, alias);
+        }
+        bench.tally.sent(PacketType::Publish as u8);
+        bench.tally.publish_bytes_sent += payload.len() as u64;
+        if bench.traces {
+            bench.observer.sent(&self.identity.client_id, &Shown(&head, payload.len()));
+        }
+        true
+    }
+
+    /// Whether there is something that [`Outbound::refill`] could send.
+    pub fn has_backlog(&self) -> bool {
+        self.resend.is_some() || !self.queue.is_empty()
+    }
+
+    /// Moves what waits into `bytes`, up to `limit` bytes: first what is sent again after a resume,
+    /// then the queue.
+    pub fn refill(&mut self, limit: usize, bytes: &mut Segments, bench: &mut Workbench) {
+        while bytes.len() < limit {
+            if let Some(number) = self.resend {
+                if !self.send_again(number, bytes, bench) {
+                    return;
+                }
+                continue;
+            }
+            let Some(delivery) = self.queue.pop(self.has_room()) else { return };
+            bench.tally.waiting -= 1;
+            bench.tally.queued_bytes -= delivery.publication.weight() as i64;
+            if delivery.publication.expired(bench.now) {
+                self.expire(bench);
+            } else if !self.identity.may(Act::Receive, &delivery.publication.topic) {
+                self.drop_one(DropReason::NotAuthorized, bench);
+            } else {
+                self.send(&delivery.offering(), delivery.terms.clone(), bytes, bench);
+            }
+        }
+    }
+
+    /// Sends slot `number` again; false when the receive maximum of this connection is used up.
+    fn send_again(&mut self, number: u64, bytes: &mut Segments, bench: &mut Workbench) -> bool {
+        let id = Window::packet_id(number);
+        let next = Some(number + 1).filter(|next| *next < self.window.end());
+        match self.window.slot(number) {
+            None | Some(Slot::Free) | Some(Slot::Published(_, None)) => {}
+            Some(Slot::Released) => self.encode_pubrel(id, bytes, bench),
+            Some(Slot::Published(_, Some(kept))) => {
+                if self.outstanding >= self.terms.receive_maximum {
+                    return false;
+                }
+                let kept = kept.clone();
+                if self.encode(&kept.offering(), &kept.terms, Some(id), true, bytes, bench) {
+                    self.outstanding += 1;
+                } else {
+                    self.window.free(id);
+                    bench.tally.in_flight -= 1;
+                    self.drop_one(DropReason::TooLarge, bench);
+                }
+            }
+        }
+        self.resend = next;
+        true
+    }
+}
+
+/// Whole seconds until `at`, rounded up, so that a message that did not wait keeps its interval
+/// [MQTT-3.3.2-6].
+fn seconds_left(at: Instant, now: Instant) -> u32 {
+    let left = at.saturating_duration_since(now);
+    let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+/// A PUBLISH on its way out, as the log shows it.
+struct Shown<'a>(&'a PublishHead<'a>, usize);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Shown(head, payload) = self;
+        write!(f, "PUBLISH {:?} q{}", head.topic, head.qos as u8)?;
+        if let Some(id) = head.packet_id {
+            write!(f, " id {}", id.get())?;
+        }
+        if let Some(alias) = head.topic_alias {
+            write!(f, " alias {alias}")?;
+        }
+        f.write_str(if head.dup { " dup" } else { "" })?;
+        f.write_str(if head.retain { " retain" } else { "" })?;
+        write!(f, ", {payload} bytes")
+    }
+}

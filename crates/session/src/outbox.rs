@@ -1,0 +1,385 @@
+//! The Outbox: where publishers put what a subscriber is to receive.
+//!
+//! A state machine around the [`Outbound`] half of a session and the bytes that wait for its
+//! socket. It outlives connections: a session that goes offline keeps its Outbox, so no route
+//! changes and no message falls between. Each connection has a number; a writer that comes back
+//! with the number of an earlier one changes nothing, because its bytes belong to a socket that is
+//! gone. Nothing here makes a system call; [`flush`](crate::flush()) does, between
+//! [`Outbox::take`] and [`Outbox::written`].
+
+use crate::acknowledge::GivenBack;
+use crate::counters::DropReason;
+use crate::delivery::Terms;
+use crate::outbound::{ClientTerms, Line, Offered, Outbound};
+use crate::publication::Offering;
+use crate::replay::Replay;
+use crate::rights::Identity;
+use crate::segments::{Batch, Segments, Wrote};
+use crate::violation::{Farewell, Violation};
+use crate::wire::Wire;
+use crate::workbench::Workbench;
+use aldis_packet::{AckKind, PacketId, ReasonCode};
+use std::sync::Arc;
+
+/// Where an Outbox stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// No connection. Offers queue.
+    Offline,
+    /// A connection is attached and its CONNACK is not out yet. Offers queue.
+    Resuming,
+    /// Connected, nothing to write.
+    Idle,
+    /// Bytes wait, and exactly one task has it on its list of Outboxes to write.
+    Dirty,
+    /// Somebody writes bytes that were taken out; what is appended meanwhile is theirs to write.
+    Writing,
+    /// The socket is full; the Client of this session waits until it is not.
+    Blocked,
+    /// The session has ended. Offers are refused.
+    Closed,
+}
+
+/// What a writer does after a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterWrite {
+    /// Nothing: all is written, or somebody else goes on.
+    Done,
+    /// Bytes were appended meanwhile, and the Outbox is still the writer's to flush.
+    MoreCame,
+}
+
+/// What the Client that owns the connection has to do, asked after each wake.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Errands {
+    /// End the connection with this farewell.
+    pub close: Option<Farewell>,
+    /// The connection is lost, or belongs to somebody else by now.
+    pub lost: bool,
+    /// Wait for writability, then call [`Outbox::unblocked`].
+    pub blocked: bool,
+    /// Flush: a publisher handed over.
+    pub flush: bool,
+    /// A retained replay or a shared subscription has more, and there is room for it.
+    pub pump: bool,
+    /// Answers pile up unread: pause before the next read.
+    pub pause: bool,
+}
+
+/// Bytes that one refill appends before it lets go of the lock.
+const REFILL: usize = 64 << 10;
+
+/// The mailbox of one session.
+pub struct Outbox {
+    /// The sending half of the session.
+    pub outbound: Outbound,
+    state: State,
+    connection: u32,
+    wire: Option<Arc<dyn Wire>>,
+    bytes: Segments,
+    farewell: Option<Farewell>,
+    handed_over: bool,
+    /// A shared subscription has messages for whoever has room.
+    pub(crate) group_work: bool,
+    /// Retained messages that are still to be sent for new subscriptions.
+    pub(crate) replays: Vec<Replay>,
+    /// A replay waits for the window, not for the socket.
+    pub(crate) replay_waits: bool,
+}
+
+impl Outbox {
+    /// The Outbox of a new session, without a connection.
+    pub fn new(outbound: Outbound) -> Outbox {
+        Outbox {
+            outbound,
+            state: State::Offline,
+            connection: 0,
+            wire: None,
+            bytes: Segments::default(),
+            farewell: None,
+            handed_over: false,
+            group_work: false,
+            replays: Vec::new(),
+            replay_waits: false,
+        }
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Number of the connection that is attached, or was last.
+    pub fn connection(&self) -> u32 {
+        self.connection
+    }
+
+    /// Encoded bytes that wait for the socket.
+    pub fn waiting_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn line(&self) -> Line {
+        match self.state {
+            State::Offline | State::Closed => Line::Offline,
+            _ if self.farewell.is_some() => Line::Offline,
+            State::Resuming | State::Blocked => Line::Busy,
+            State::Idle | State::Dirty | State::Writing => {
+                if self.bytes.len() < self.outbound.limits.outbox_bytes { Line::Open } else { Line::Busy }
+            }
+        }
+    }
+
+    /// Offers one delivery. The second value says whether the caller now has to flush.
+    pub(crate) fn offer(
+        &mut self,
+        offering: &Offering<'_>,
+        terms: Terms,
+        shared: bool,
+        bench: &mut Workbench,
+    ) -> (Offered, bool) {
+        if self.state == State::Closed {
+            if shared {
+                return (Offered::Full, false);
+            }
+            self.outbound.ledger.offered += 1;
+            bench.tally.offered += 1;
+            return (self.outbound.drop_one(DropReason::SessionEnded, bench), false);
+        }
+        let line = self.line();
+        let offered = if shared {
+            self.outbound.offer_shared(offering, terms, line, &mut self.bytes, bench)
+        } else {
+            self.outbound.offer(offering, terms, line, &mut self.bytes, bench)
+        };
+        (offered, offered == Offered::Accepted && self.mark_dirty())
+    }
+
+    /// Idle with bytes becomes Dirty; true if it did, and so belongs to the caller.
+    fn mark_dirty(&mut self) -> bool {
+        let dirty = self.state == State::Idle && !self.bytes.is_empty();
+        if dirty {
+            self.state = State::Dirty;
+        }
+        dirty
+    }
+
+    // ---- the connection ----
+
+    /// Puts a new connection behind the session. Nothing is written before [`Outbox::begin`].
+    pub fn attach(&mut self, wire: Arc<dyn Wire>, identity: Identity, terms: ClientTerms) -> u32 {
+        self.connection = self.connection.wrapping_add(1);
+        self.wire = Some(wire);
+        self.state = State::Resuming;
+        self.farewell = None;
+        self.handed_over = false;
+        self.replay_waits = false;
+        self.outbound.identity = identity;
+        self.outbound.attach(terms);
+        self.connection
+    }
+
+    /// CONNACK leaves first [MQTT-3.2.0-1], then what was in flight is sent again, then what waits.
+    /// True if the caller now has to flush.
+    pub fn begin(&mut self, connection: u32, connack: &[u8], bench: &mut Workbench) -> bool {
+        if connection != self.connection || self.state != State::Resuming {
+            return false;
+        }
+        self.bytes.open(&mut bench.spare).extend_from_slice(connack);
+        self.state = State::Idle;
+        self.outbound.refill(REFILL, &mut self.bytes, bench);
+        self.mark_dirty()
+    }
+
+    /// Appends answers of the session's own Client (SUBACK, PUBACK, PINGRESP and so on). True if the
+    /// caller now has to flush.
+    pub fn answer(&mut self, connection: u32, answers: &[u8], bench: &mut Workbench) -> bool {
+        let writable = matches!(self.state, State::Idle | State::Dirty | State::Writing | State::Blocked);
+        if connection != self.connection || !writable || answers.is_empty() {
+            return false;
+        }
+        self.bytes.open(&mut bench.spare).extend_from_slice(answers);
+        self.mark_dirty()
+    }
+
+    /// Handles the acknowledgements of one read batch and sends what they make room for. True if
+    /// the caller now has to flush.
+    ///
+    /// # Errors
+    /// The first acknowledgement that does not belong to its exchange.
+    pub fn acknowledge(
+        &mut self,
+        connection: u32,
+        acks: &[(AckKind, PacketId, ReasonCode)],
+        bench: &mut Workbench,
+    ) -> Result<bool, Violation> {
+        if connection != self.connection || self.state == State::Closed {
+            return Ok(false);
+        }
+        for (kind, id, reason) in acks {
+            self.outbound.acknowledge(*kind, *id, *reason, &mut self.bytes, bench)?;
+        }
+        self.replay_waits = false;
+        if self.line() == Line::Open && self.outbound.has_backlog() {
+            self.outbound.refill(REFILL, &mut self.bytes, bench);
+        }
+        Ok(self.mark_dirty())
+    }
+
+    /// Makes the connection end with `farewell`: its Client is told, offers stop leaving.
+    pub fn ask_to_close(&mut self, farewell: Farewell) {
+        if let Some(wire) = &self.wire {
+            self.farewell.get_or_insert(farewell);
+            wire.wake();
+        }
+    }
+
+    /// The connection ends: its bytes go, the session stays (or ends with [`Outbox::end`]). False
+    /// if another connection has the session by now.
+    pub fn detach(&mut self, connection: u32, bench: &mut Workbench) -> bool {
+        if connection != self.connection || self.state == State::Closed {
+            return false;
+        }
+        self.let_go(bench);
+        self.wire = None;
+        self.outbound.go_offline(bench);
+        true
+    }
+
+    /// Forgets the bytes of a connection. What was in flight stays in the window.
+    fn let_go(&mut self, bench: &mut Workbench) {
+        let bytes = std::mem::take(&mut self.bytes);
+        self.outbound.qos0_lost(bytes.qos0, bench);
+        self.state = State::Offline;
+        self.handed_over = false;
+    }
+
+    /// The session ends. What shared subscriptions get back is returned; the rest is dropped and
+    /// counted.
+    pub fn end(&mut self, bench: &mut Workbench) -> Vec<GivenBack> {
+        if self.state == State::Closed {
+            return Vec::new();
+        }
+        self.let_go(bench);
+        self.state = State::Closed;
+        self.replays = Vec::new();
+        if let Some(wire) = self.wire.take() {
+            wire.wake();
+        }
+        self.outbound.end(bench)
+    }
+
+    // ---- writing ----
+
+    /// Takes the bytes out to write them; only from Dirty, so there is one writer at a time.
+    pub fn take(&mut self) -> Option<Batch> {
+        if self.state != State::Dirty {
+            return None;
+        }
+        let wire = Arc::clone(self.wire.as_ref()?);
+        self.state = State::Writing;
+        self.handed_over = false;
+        Some(Batch::new(std::mem::take(&mut self.bytes), wire, self.connection))
+    }
+
+    /// Reports how the write of `batch` ended.
+    pub fn written(&mut self, batch: Batch, wrote: Wrote, bench: &mut Workbench) -> AfterWrite {
+        let stale = batch.connection != self.connection || self.state != State::Writing;
+        if wrote == Wrote::All {
+            self.outbound.qos0_written(batch.qos0(), bench);
+        } else if stale || wrote == Wrote::Failed {
+            self.outbound.qos0_lost(batch.qos0(), bench);
+        }
+        if stale {
+            return AfterWrite::Done;
+        }
+        match wrote {
+            Wrote::Failed => {
+                // The session goes on by the offline rules; its Client detaches.
+                self.let_go(bench);
+                self.wake();
+                AfterWrite::Done
+            }
+            Wrote::Blocked => {
+                self.bytes = batch.rest_before(std::mem::take(&mut self.bytes));
+                self.state = State::Blocked;
+                self.wake();
+                AfterWrite::Done
+            }
+            Wrote::All => {
+                bench.recycle(batch.into_buffer());
+                self.go_on(bench)
+            }
+        }
+    }
+
+    /// After a write: more bytes, or what waited for them to leave.
+    fn go_on(&mut self, bench: &mut Workbench) -> AfterWrite {
+        if self.farewell.is_none() && self.outbound.has_backlog() {
+            self.outbound.refill(REFILL, &mut self.bytes, bench);
+        }
+        if self.bytes.is_empty() {
+            self.state = State::Idle;
+            if self.wants_pump() {
+                self.wake();
+            }
+            return AfterWrite::Done;
+        }
+        self.state = State::Dirty;
+        AfterWrite::MoreCame
+    }
+
+    /// A writer has done its share: the session's own Client flushes what is left.
+    pub fn hand_over(&mut self) {
+        if self.state == State::Dirty {
+            self.handed_over = true;
+            self.wake();
+        }
+    }
+
+    /// The socket takes bytes again. True if the caller now has to flush.
+    pub fn unblocked(&mut self, connection: u32, bench: &mut Workbench) -> bool {
+        if connection != self.connection || self.state != State::Blocked {
+            return false;
+        }
+        self.state = State::Idle;
+        if self.bytes.len() < REFILL && self.farewell.is_none() {
+            self.outbound.refill(REFILL, &mut self.bytes, bench);
+        }
+        self.mark_dirty()
+    }
+
+    /// Wakes the Client of the connection, if there is one.
+    pub fn wake(&self) {
+        if let Some(wire) = &self.wire {
+            wire.wake();
+        }
+    }
+
+    fn wants_pump(&self) -> bool {
+        let room = self.line() == Line::Open && self.bytes.len() < REFILL;
+        let replay = !self.replays.is_empty() && !self.replay_waits && !self.outbound.has_backlog();
+        room && (replay || (self.group_work && self.outbound.has_room()))
+    }
+
+    /// What the Client of connection number `connection` has to do now.
+    pub fn errands(&mut self, connection: u32) -> Errands {
+        if connection != self.connection || matches!(self.state, State::Closed | State::Offline) {
+            return Errands { lost: true, close: self.farewell, ..Errands::default() };
+        }
+        Errands {
+            close: self.farewell,
+            lost: false,
+            blocked: self.state == State::Blocked,
+            flush: self.state == State::Dirty && std::mem::take(&mut self.handed_over),
+            pump: self.wants_pump(),
+            pause: self.state == State::Blocked && self.bytes.len() > self.outbound.limits.outbox_bytes,
+        }
+    }
+
+    /// Whether answers that the client does not read have piled up beyond their limit.
+    pub fn overdrawn(&self) -> bool {
+        let limits = &self.outbound.limits;
+        self.bytes.len() > limits.outbox_bytes + limits.answers_bytes + limits.packet_size
+    }
+}

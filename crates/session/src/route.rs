@@ -1,0 +1,240 @@
+//! Where a topic leads.
+
+use crate::delivery::{SubscriptionIds, Terms};
+use crate::group::Group;
+use crate::outbound::Offered;
+use crate::publication::Offering;
+use crate::rights::Act;
+use crate::session::Session;
+use crate::workbench::Workbench;
+use aldis_packet::{QoS, SubscriptionOptions};
+use aldis_topic::TopicFilter;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// One subscription of one session. Its options can be replaced and it can be ended while
+/// publishers hold routes that lead to it: both happen under the lock of the session's Outbox,
+/// under which they are read, too.
+pub struct Subscription {
+    /// Whose it is.
+    pub session: Arc<Session>,
+    /// The filter.
+    pub filter: TopicFilter,
+    packed: AtomicU64,
+}
+
+/// The options of a subscription at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Granted {
+    /// Whether it still exists.
+    pub active: bool,
+    /// Highest quality of service.
+    pub qos: QoS,
+    /// Whether the client's own messages are left out [MQTT-3.8.3-3].
+    pub no_local: bool,
+    /// Whether RETAIN goes out as it came in [MQTT-3.3.1-13].
+    pub retain_as_published: bool,
+    /// Subscription identifier.
+    pub subscription_id: Option<u32>,
+}
+
+const ACTIVE: u64 = 1 << 40;
+const NO_LOCAL: u64 = 1 << 41;
+const AS_PUBLISHED: u64 = 1 << 42;
+const QOS_SHIFT: u32 = 44;
+const ID_MASK: u64 = 0xffff_ffff;
+
+impl Subscription {
+    /// A subscription that is active from now on.
+    pub fn new(
+        session: Arc<Session>,
+        filter: TopicFilter,
+        options: SubscriptionOptions,
+        subscription_id: Option<u32>,
+    ) -> Subscription {
+        Subscription { session, filter, packed: AtomicU64::new(pack(options, subscription_id)) }
+    }
+
+    /// The options now.
+    #[inline]
+    pub fn options(&self) -> Granted {
+        let packed = self.packed.load(Relaxed);
+        let id = (packed & ID_MASK) as u32;
+        Granted {
+            active: packed & ACTIVE != 0,
+            qos: match packed >> QOS_SHIFT & 3 {
+                0 => QoS::AtMostOnce,
+                1 => QoS::AtLeastOnce,
+                _ => QoS::ExactlyOnce,
+            },
+            no_local: packed & NO_LOCAL != 0,
+            retain_as_published: packed & AS_PUBLISHED != 0,
+            subscription_id: (id != 0).then_some(id),
+        }
+    }
+
+    /// Replaces the options in place, so that no message is lost meanwhile [MQTT-3.8.4-4]. To be
+    /// called under the lock of the session's Outbox.
+    pub fn replace(&self, options: SubscriptionOptions, subscription_id: Option<u32>) {
+        self.packed.store(pack(options, subscription_id), Relaxed);
+    }
+
+    /// Ends it: a publisher that resolved its route a moment ago adds nothing more
+    /// [MQTT-3.10.4-2]. To be called under the lock of the session's Outbox.
+    pub fn end(&self) {
+        self.packed.fetch_and(!ACTIVE, Relaxed);
+    }
+}
+
+fn pack(options: SubscriptionOptions, subscription_id: Option<u32>) -> u64 {
+    let flag = |set: bool, bit: u64| if set { bit } else { 0 };
+    ACTIVE
+        | flag(options.no_local, NO_LOCAL)
+        | flag(options.retain_as_published, AS_PUBLISHED)
+        | (options.qos as u64) << QOS_SHIFT
+        | u64::from(subscription_id.unwrap_or(0))
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Subscription({:?} of {:?}, {:?})",
+            self.filter.as_str(),
+            self.session.client_id,
+            self.options()
+        )
+    }
+}
+
+/// Somebody that a topic leads to.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// One subscription of a session.
+    One(Arc<Subscription>),
+    /// Overlapping subscriptions of one session: one delivery for all of them.
+    Overlap(Arc<[Arc<Subscription>]>),
+    /// A shared subscription: one of its members.
+    Group(Arc<Group>),
+}
+
+/// All targets of one topic, as resolved at one generation of the routes.
+#[derive(Debug, Default)]
+pub struct Route {
+    /// Each session and each shared subscription once.
+    pub targets: Vec<Target>,
+}
+
+/// Who knows where topics lead.
+pub trait Router {
+    /// Changes whenever any route may have changed. A route is valid while this is what it was
+    /// before the route was resolved.
+    fn generation(&self) -> u64;
+    /// Resolves a topic name.
+    fn resolve(&self, topic: &str) -> Arc<Route>;
+}
+
+impl Route {
+    /// Offers a message to every target.
+    pub fn deliver(&self, offering: &Offering<'_>, bench: &mut Workbench) {
+        if self.targets.is_empty() {
+            bench.tally.no_subscriber += 1;
+            return;
+        }
+        bench.tally.routed += 1;
+        for target in &self.targets {
+            match target {
+                Target::One(subscription) => {
+                    subscription.session.offer(std::slice::from_ref(subscription), offering, bench);
+                }
+                Target::Overlap(subscriptions) => {
+                    if let Some(first) = subscriptions.first() {
+                        first.session.offer(subscriptions, offering, bench);
+                    }
+                }
+                Target::Group(group) => group.offer(offering, bench),
+            }
+        }
+    }
+}
+
+/// What the active ones of `subscriptions` ask for together; `None` if no one asks.
+#[inline]
+fn terms(
+    subscriptions: &[Arc<Subscription>],
+    offering: &Offering<'_>,
+    client_id: &Arc<str>,
+) -> Option<Terms> {
+    let mut terms: Option<Terms> = None;
+    for subscription in subscriptions {
+        let options = subscription.options();
+        if !options.active || (options.no_local && offering.publisher == Some(client_id)) {
+            continue;
+        }
+        let qos = options.qos.min(offering.qos);
+        let retain = offering.retain && options.retain_as_published;
+        let terms =
+            terms.get_or_insert_with(|| Terms { qos, retain, ids: SubscriptionIds::None, group: None });
+        terms.qos = terms.qos.max(qos);
+        terms.retain |= retain;
+        if let Some(id) = options.subscription_id {
+            terms.ids.add(id);
+        }
+    }
+    terms
+}
+
+impl Session {
+    /// Offers a message for the `subscriptions` of this session that match it: one delivery at the
+    /// highest quality of service, with all identifiers [MQTT-3.3.4-2] [MQTT-3.3.4-4].
+    #[inline]
+    pub fn offer(
+        self: &Arc<Self>,
+        subscriptions: &[Arc<Subscription>],
+        offering: &Offering<'_>,
+        bench: &mut Workbench,
+    ) -> Offered {
+        self.offer_for(subscriptions, offering, None, bench)
+    }
+
+    /// Offers a message to this member of a shared subscription; `Full` if it cannot be sent now.
+    pub fn offer_shared(
+        self: &Arc<Self>,
+        subscription: &Arc<Subscription>,
+        group: &Arc<Group>,
+        offering: &Offering<'_>,
+        bench: &mut Workbench,
+    ) -> Offered {
+        self.offer_for(std::slice::from_ref(subscription), offering, Some(group), bench)
+    }
+
+    #[inline]
+    fn offer_for(
+        self: &Arc<Self>,
+        subscriptions: &[Arc<Subscription>],
+        offering: &Offering<'_>,
+        group: Option<&Arc<Group>>,
+        bench: &mut Workbench,
+    ) -> Offered {
+        let mut outbox = self.outbox.lock();
+        let Some(mut terms) = terms(subscriptions, offering, &self.client_id) else {
+            return Offered::NotConcerned;
+        };
+        if !outbox.outbound.identity.may(Act::Receive, offering.topic) {
+            if group.is_some() {
+                return Offered::NotConcerned;
+            }
+            outbox.outbound.ledger.offered += 1;
+            bench.tally.offered += 1;
+            return outbox.outbound.drop_one(crate::counters::DropReason::NotAuthorized, bench);
+        }
+        terms.group = group.cloned();
+        let (offered, dirty) = outbox.offer(offering, terms, group.is_some(), bench);
+        drop(outbox);
+        if dirty {
+            bench.dirty.push(Arc::clone(self));
+        }
+        offered
+    }
+}

@@ -1,0 +1,121 @@
+//! The in-flight window of a sender: packet identifiers and what they stand for.
+//!
+//! Identifiers are given out one after the other and freed mostly in the same order, so the window
+//! is a queue of slots: slot `n` since the session began has the identifier `n mod 65,535 + 1`.
+//! A freed slot in the middle stays empty until the ones before it are free, which keeps every
+//! operation at a constant cost and makes it impossible to give out an identifier that is in use
+//! [MQTT-2.2.1-4].
+
+use crate::delivery::Delivery;
+use aldis_packet::{PacketId, QoS};
+use std::collections::VecDeque;
+
+/// Identifiers there are: 1 to 65,535.
+const IDS: u64 = 65_535;
+
+/// Slots whose memory an empty window keeps.
+const KEPT_SLOTS: usize = 8;
+
+/// Where an exchange stands.
+#[derive(Debug)]
+pub enum Slot {
+    /// Completed; waits for the slots before it.
+    Free,
+    /// PUBLISH to be acknowledged by PUBACK (QoS 1) or PUBREC (QoS 2). The delivery is kept where
+    /// it may have to be sent again.
+    Published(QoS, Option<Box<Delivery>>),
+    /// QoS 2: PUBREC has come, PUBREL waits for its PUBCOMP.
+    Released,
+}
+
+/// Slots from the oldest exchange that is not completed to the newest.
+#[derive(Debug, Default)]
+pub struct Window {
+    /// Number of the first slot.
+    first: u64,
+    slots: VecDeque<Slot>,
+    in_use: usize,
+}
+
+impl Window {
+    /// Exchanges that are not completed.
+    pub fn in_use(&self) -> usize {
+        self.in_use
+    }
+
+    /// Number of the slot that comes next.
+    pub fn end(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    /// Number of the oldest slot.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Whether an identifier can be given out.
+    pub fn has_identifier(&self) -> bool {
+        (self.slots.len() as u64) < IDS
+    }
+
+    /// The identifier of slot `number`.
+    pub fn packet_id(number: u64) -> PacketId {
+        // 1 ..= 65,535: fits and is never 0.
+        PacketId::new((number % IDS) as u16 + 1).unwrap_or(PacketId::FIRST)
+    }
+
+    /// Opens an exchange and gives its identifier.
+    pub fn push(&mut self, qos: QoS, kept: Option<Box<Delivery>>) -> PacketId {
+        let id = Window::packet_id(self.end());
+        self.slots.push_back(Slot::Published(qos, kept));
+        self.in_use += 1;
+        id
+    }
+
+    /// The slot `number`, if it is in the window.
+    pub fn slot(&self, number: u64) -> Option<&Slot> {
+        self.slots.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    fn offset(&self, id: PacketId) -> usize {
+        let wanted = u64::from(id.get()) - 1;
+        ((wanted + IDS - self.first % IDS) % IDS) as usize
+    }
+
+    /// The exchange with this identifier, if one is open.
+    pub fn by_id(&mut self, id: PacketId) -> Option<&mut Slot> {
+        let offset = self.offset(id);
+        self.slots.get_mut(offset).filter(|slot| !matches!(slot, Slot::Free))
+    }
+
+    /// The slot number of an identifier in the window.
+    pub fn number(&self, id: PacketId) -> u64 {
+        self.first + self.offset(id) as u64
+    }
+
+    /// Completes the exchange with this identifier; its identifier may be used again.
+    pub fn free(&mut self, id: PacketId) {
+        let offset = self.offset(id);
+        if let Some(slot) = self.slots.get_mut(offset)
+            && !matches!(slot, Slot::Free)
+        {
+            *slot = Slot::Free;
+            self.in_use -= 1;
+        }
+        while matches!(self.slots.front(), Some(Slot::Free)) {
+            self.slots.pop_front();
+            self.first += 1;
+        }
+        if self.slots.is_empty() && self.slots.capacity() > KEPT_SLOTS {
+            // An idle session holds no large table.
+            self.slots = VecDeque::new();
+        }
+    }
+
+    /// Empties the window: everything that was open, oldest first.
+    pub fn drain(&mut self) -> impl Iterator<Item = Slot> + '_ {
+        self.first = self.end();
+        self.in_use = 0;
+        std::mem::take(&mut self.slots).into_iter().filter(|slot| !matches!(slot, Slot::Free))
+    }
+}

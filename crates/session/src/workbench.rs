@@ -1,0 +1,136 @@
+//! What a thread works with while it handles one read batch: scratch space, counts, and the list
+//! of Outboxes that it owes a write.
+
+use crate::counters::{Counters, RefuseReason, Tally};
+use crate::flush;
+use crate::session::Session;
+use aldis_packet::{AckKind, PacketId, ReasonCode};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Buffers that a workbench keeps for the next Outbox that needs one.
+const SPARE_BUFFERS: usize = 16;
+/// Buffers that have grown beyond this many bytes are given back to the allocator.
+const SPARE_CAPACITY: usize = 256 << 10;
+
+/// Who watches packets go by: the broker's log.
+pub trait Observer: Send + Sync {
+    /// Whether every packet is to be reported.
+    fn traces(&self) -> bool;
+    /// A packet came from this client.
+    fn received(&self, client_id: &str, packet: &dyn fmt::Display);
+    /// A packet was handed to the connection of this client.
+    fn sent(&self, client_id: &str, packet: &dyn fmt::Display);
+    /// A publication was refused.
+    fn refused(&self, client_id: &str, topic: &str, reason: RefuseReason);
+}
+
+/// An observer that looks away.
+pub struct NoObserver;
+
+impl Observer for NoObserver {
+    fn traces(&self) -> bool {
+        false
+    }
+    fn received(&self, _: &str, _: &dyn fmt::Display) {}
+    fn sent(&self, _: &str, _: &dyn fmt::Display) {}
+    fn refused(&self, _: &str, _: &str, _: RefuseReason) {}
+}
+
+/// Scratch space of one thread. It is empty between two read batches: [`Workbench::finish`] writes
+/// what was appended and posts what was counted, and so does dropping it, so that no Outbox is ever
+/// left with bytes and without somebody who writes them.
+pub struct Workbench {
+    /// The time of this batch.
+    pub now: Instant,
+    /// What this batch counted.
+    pub tally: Tally,
+    /// Whether the broker holds more than its memory watermark: nothing more is queued.
+    pub memory_full: bool,
+    /// Whether packets are reported to the observer.
+    pub traces: bool,
+    /// Who is told about packets and refusals.
+    pub observer: Arc<dyn Observer>,
+    counters: Arc<Counters>,
+    pub(crate) spare: Vec<Vec<u8>>,
+    /// Outboxes that this thread made dirty and has to write.
+    pub(crate) dirty: Vec<Arc<Session>>,
+    /// Answers to the client whose batch this is.
+    pub(crate) answers: Vec<u8>,
+    /// Acknowledgements that the client sent for deliveries.
+    pub(crate) acks: Vec<(AckKind, PacketId, ReasonCode)>,
+}
+
+impl Workbench {
+    /// An empty workbench that posts to `counters`.
+    pub fn new(counters: Arc<Counters>, observer: Arc<dyn Observer>, now: Instant) -> Workbench {
+        Workbench {
+            now,
+            tally: Tally::default(),
+            memory_full: false,
+            traces: false,
+            observer,
+            counters,
+            spare: Vec::new(),
+            dirty: Vec::new(),
+            answers: Vec::new(),
+            acks: Vec::new(),
+        }
+    }
+
+    /// Begins a batch at the time `now`.
+    pub fn begin(&mut self, now: Instant, memory_full: bool) {
+        self.now = now;
+        self.memory_full = memory_full;
+        self.traces = self.observer.traces();
+    }
+
+    /// The totals that this workbench posts to.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Puts an Outbox that was made dirty on the list of those to write.
+    pub fn owe(&mut self, session: &Arc<Session>) {
+        self.dirty.push(Arc::clone(session));
+    }
+
+    /// Takes over a list of Outboxes that another workbench owed a write.
+    pub fn take_over(&mut self, dirty: Vec<Arc<Session>>) {
+        self.dirty.extend(dirty);
+    }
+
+    /// Gives the last `count` of the Outboxes that wait for a write to somebody else, who has to
+    /// hand them to a workbench of their own with [`Workbench::take_over`].
+    pub fn give_away(&mut self, count: usize) -> Vec<Arc<Session>> {
+        self.dirty.split_off(self.dirty.len().saturating_sub(count))
+    }
+
+    /// Outboxes that wait for a write.
+    pub fn dirty_count(&self) -> usize {
+        self.dirty.len()
+    }
+
+    /// Writes every Outbox that this batch appended to, once each, and posts the counts.
+    pub fn finish(&mut self) {
+        while let Some(session) = self.dirty.pop() {
+            flush::flush(&session, self);
+        }
+        self.tally.post(&self.counters);
+    }
+
+    /// Keeps an emptied buffer for the next Outbox.
+    pub(crate) fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > 0 && buffer.capacity() <= SPARE_CAPACITY && self.spare.len() < SPARE_BUFFERS {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
+    }
+}
+
+impl Drop for Workbench {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}

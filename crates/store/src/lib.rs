@@ -1,0 +1,1 @@
+//! What Aldis records, and the log it records it to.

@@ -1,0 +1,196 @@
+"""paho-mqtt: what is published arrives, whole, in order, as often as it must."""
+
+import hashlib
+import os
+
+import expect
+from peer import Peer, message
+
+QOS_LEVELS = (0, 1, 2)
+
+
+def qos(version):
+    """Every QoS published to a subscription of every QoS: the lower of the two arrives."""
+    subscribers = [
+        Peer(version, f"qos{level}").subscribe(expect.topic("qos/#"), level)
+        for level in QOS_LEVELS
+    ]
+    publisher = Peer(version, "publisher")
+    for published in QOS_LEVELS:
+        name = expect.topic(f"qos/{published}")
+        payloads = [f"message {number} at QoS {published}".encode() for number in range(200)]
+        for payload in payloads:
+            publisher.publish(name, payload, published)
+        publisher.flush()
+        for level, subscriber in zip(QOS_LEVELS, subscribers):
+            expected = [message(name, payload, min(level, published)) for payload in payloads]
+            subscriber.expect_exactly(f"published at QoS {published}", expected)
+    name = expect.topic("qos/last")
+    publisher.send(name, b"", 2)
+    for level, subscriber in zip(QOS_LEVELS, subscribers):
+        subscriber.expect_exactly("last", [message(name, b"", level)])
+
+
+def large(version):
+    """200 KB and 1 MiB less 1 KiB (a packet just under the usual limit) at each QoS, by SHA-256."""
+    subscriber = Peer(version, "large").subscribe(expect.topic("large/#"), 2)
+    publisher = Peer(version, "publisher")
+    for level in QOS_LEVELS:
+        expected = []
+        for size in (200_000, 1024 * 1024 - 1024, 200_001):
+            payload, name = os.urandom(size), expect.topic(f"large/{level}/{size}")
+            publisher.publish(name, payload, level)
+            expected.append((name, size, hashlib.sha256(payload).hexdigest(), level, 0))
+        publisher.flush()
+        subscriber.arrivals.wait_count(len(expected))
+        received = [
+            (topic, len(payload), hashlib.sha256(payload).hexdigest(), got_qos, retain)
+            for topic, payload, got_qos, retain, *_ in subscriber.arrivals.all()
+        ]
+        expect.compare(f"large at QoS {level}", received, expected)
+        subscriber.arrivals.clear()
+    publisher.send(expect.topic("large/last"), b"last", 2)
+    subscriber.expect_exactly("last", [message(expect.topic("large/last"), b"last", 2)])
+
+
+def overlap(version):
+    """Overlapping subscriptions of different QoS: one delivery, at the highest."""
+    subscriber = Peer(version, "overlap")
+    filters = [("overlap/#", 0), ("overlap/+", 2), ("overlap/a", 1)]
+    for topic_filter, level in filters:
+        subscriber.subscribe(expect.topic(topic_filter), level)
+    publisher = Peer(version, "publisher")
+    name, last = expect.topic("overlap/a"), expect.topic("overlap/last")
+    payloads = [f"message {number}".encode() for number in range(10)]
+    for payload in payloads:
+        publisher.send(name, payload, 2)
+    publisher.send(last, b"last", 2)
+    wanted = [message(name, payload, 2) for payload in payloads] + [message(last, b"last", 2)]
+    subscriber.arrivals.wait_until(lambda messages: wanted[-1] in messages, "the last message")
+    received = subscriber.arrivals.all()
+    if expect.AGAINST_MOSQUITTO:  # it sends copies (allowed), in 3.1.1 one at any QoS (a fault)
+        received = list(dict.fromkeys((got[0], got[1]) for got in received))
+        wanted = [(got[0], got[1]) for got in wanted]
+    expect.compare("overlap", received, wanted)
+
+
+def shared(version):
+    """Groups of two and of three members, each QoS, and an ordinary subscriber beside them."""
+    whole = Peer(version, "whole").subscribe(expect.topic("shared/#"), 2)
+    groups = []
+    for size in (2, 3):
+        share = f"$share/{expect.PREFIX}-{size}/{expect.topic('shared/#')}"
+        groups.append([Peer(version, f"member{size}-{index}") for index in range(size)])
+        for member in groups[-1]:
+            member.subscribe(share, 2).subscribe(expect.topic("done"), 2)
+    publisher = Peer(version, "publisher")
+    for level in QOS_LEVELS:
+        name = expect.topic(f"shared/{level}")
+        expected = [message(name, f"{number:04}".encode(), level) for number in range(300)]
+        for topic, payload, *_ in expected:
+            publisher.publish(topic, payload, level)
+        publisher.flush()
+        whole.expect_exactly(f"beside the groups at QoS {level}", expected)
+        for group in groups:
+            _shared_exactly(publisher, group, expected, level)
+
+
+def _shared_exactly(publisher, group, expected, level):
+    """The members together have received each message once, and each member some."""
+    expect.wait_for(
+        lambda: sum(len(member.arrivals.all()) for member in group) >= len(expected),
+        f"{len(group)} members to have received {len(expected)} messages together",
+        expect.DEADLINE,
+    )
+    done = message(expect.topic("done"), f"done {level} {len(group)}".encode(), 2)
+    publisher.send(done[0], done[1], 2)
+    parts = []
+    for member in group:
+        member.arrivals.wait_until(lambda messages: done in messages, "the last message")
+        parts.append([got for got in member.arrivals.all() if got[0] != done[0]])
+        member.arrivals.clear()
+    if not all(parts):
+        raise expect.Failure(f"one of {len(group)} members received nothing at QoS {level}")
+    together = sorted((got for part in parts for got in part), key=lambda got: got[1])
+    expect.compare(f"group of {len(group)} at QoS {level}", together, expected)
+
+
+def request_response(version):
+    """A request is answered on the topic it names, with its correlation data."""
+    asking, answering = Peer(version, "asking"), Peer(version, "answering")
+    responses = [expect.topic(f"response/{number}") for number in range(20)]
+    asking.subscribe(expect.topic("response/+"), 1)
+    answering.subscribe(expect.topic("request"), 1)
+    five = version == "5"
+    expected_requests, expected_responses = [], []
+    for number, response in enumerate(responses):
+        carried = {}
+        if five:
+            data = bytes([number, 0, 255]) + b"correlation"
+            carried = {"ResponseTopic": response, "CorrelationData": data}
+        asking.send(expect.topic("request"), response.encode(), 1, **carried)
+        expected_requests.append(message(expect.topic("request"), response.encode(), 1, **carried))
+        answering.arrivals.wait_count(number + 1)
+        _, payload, *_, properties = answering.arrivals.all()[number]
+        back = properties.get("ResponseTopic", payload.decode())
+        data = {key: value for key, value in properties.items() if key == "CorrelationData"}
+        answering.send(back, f"answer {number}".encode(), 1, **data)
+        carried.pop("ResponseTopic", None)
+        expected_responses.append(message(response, f"answer {number}".encode(), 1, **carried))
+        asking.arrivals.wait_count(number + 1)
+    answering.expect_exactly("requests", expected_requests)
+    asking.expect_exactly("responses", expected_responses)
+
+
+def many(version):
+    """200 clients at once, 20 numbered messages each: complete, each publisher's in order."""
+    count, each = (20, 5) if expect.DEAF else (200, 20)
+    subscriber = Peer(version, "many").subscribe(expect.topic("many/#"), 2)
+    publishers = [Peer(version, f"publisher{index}") for index in range(count)]
+    for number in range(each):
+        for index, publisher in enumerate(publishers):
+            publisher.publish(expect.topic(f"many/{index}"), f"{number}".encode(), index % 3)
+    for publisher in publishers:
+        publisher.flush()
+    subscriber.arrivals.wait_count(count * each)
+    publishers[0].send(expect.topic("many/last"), b"last", 2)
+    subscriber.arrivals.wait_count(count * each + 1)
+    by_topic = {}
+    for got in subscriber.arrivals.all():
+        by_topic.setdefault(got[0], []).append(got)
+    for index in range(count):
+        name = expect.topic(f"many/{index}")
+        expected = [message(name, f"{number}".encode(), index % 3) for number in range(each)]
+        expect.compare(f"publisher {index}", by_topic.pop(name, []), expected)
+    last = expect.topic("many/last")
+    expect.equal("the rest", by_topic, {last: [message(last, b"last", 2)]})
+
+
+def topic_alias(version):
+    """A client sends a topic once and then its alias, sets it anew, and both arrive in full."""
+    subscriber = Peer(version, "alias").subscribe(expect.topic("alias/#"), 2)
+    publisher = Peer(version, "publisher")
+    expected = []
+    for level in QOS_LEVELS:
+        for round_ in ("first", "second"):
+            name = expect.topic(f"alias/{round_}/{level}")
+            publisher.publish(name, b"0", level, TopicAlias=1)
+            for number in range(1, 20):
+                publisher.publish("", f"{number}".encode(), level, TopicAlias=1)
+            expected += [message(name, f"{number}".encode(), level) for number in range(20)]
+        publisher.flush()
+        subscriber.expect_exactly(f"aliased at QoS {level}", expected)
+        expected.clear()
+    publisher.send(expect.topic("alias/last"), b"last", 2)
+    subscriber.expect_exactly("last", [message(expect.topic("alias/last"), b"last", 2)])
+
+
+SCENARIOS = {
+    "qos": qos,
+    "large": large,
+    "overlap": overlap,
+    "shared": shared,
+    "request-response": request_response,
+    "many": many,
+    "topic-alias": topic_alias,
+}

@@ -1,0 +1,48 @@
+//! The project's own tools, started as `cargo xtask`: `test` runs every test, `tidy` holds the style,
+//! `bench` measures what a message costs.
+//!
+//! Nothing here is part of the broker, and the broker needs nothing of it.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to a terminal")]
+#![allow(clippy::disallowed_methods, reason = "the rules on clocks and sleeping are for the broker's crates")]
+
+mod arguments;
+mod bench;
+mod process;
+mod repository;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "cargo xtask COMMAND [OPTIONS]
+
+COMMAND
+  test    build the broker and run every test there is, real clients included
+  tidy    check the rules of style that a machine can check
+  bench   measure the broker against a bare relay and write docs/performance.md
+
+`cargo xtask COMMAND --help` tells the options of one.";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match command.as_deref() {
+        Some("test") => test::main(rest),
+        Some("tidy") => tidy::main(rest),
+        Some("bench") => bench::main(rest),
+        Some("--help" | "-h" | "help") | None => {
+            println!("{HELP}");
+            Ok(true)
+        }
+        Some(other) => Err(format!("there is no command `{other}`; there are test, tidy and bench")),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

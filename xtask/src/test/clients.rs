@@ -1,0 +1,134 @@
+//! The stages that put real MQTT clients, and scripts that speak raw bytes, against the release binary.
+//!
+//! What they test is in `tests/clients` and `tests/blackbox`; here they are given a broker.
+
+use super::{BINARY, Outcome, Place};
+use crate::process::{Background, free_port, run, tail};
+use std::path::PathBuf;
+use std::time::Duration;
+
+const SETUP: &str = "tests/clients/setup.py";
+const RUN: &str = "tests/clients/run.py";
+const SCRIPTS: &str = "tests/blackbox";
+const VENV: &str = "target/clients/venv";
+const NODE: &str = "target/clients/node";
+
+/// How long the broker may take to listen; it takes milliseconds, a loaded machine more.
+const START: Duration = Duration::from_secs(15);
+
+/// How long it may take to say goodbye to its clients.
+const STOP: Duration = Duration::from_secs(30);
+
+/// Fetches the clients.
+pub(super) fn set_up(place: &Place) -> Outcome {
+    if !place.root.join(SETUP).is_file() {
+        return Err(format!("{SETUP} is missing"));
+    }
+    run(&mut place.program("python3", &[SETUP])).map(|()| String::new())
+}
+
+/// Every client against one broker.
+pub(super) fn run_all(place: &Place) -> Outcome {
+    with_broker(place, "clients", |port| place.script(RUN, &["--port", port, "--venv", VENV, "--node", NODE]))
+}
+
+/// The same scripts where they must fail: a closed port, a topic that nobody publishes to.
+pub(super) fn self_test(place: &Place) -> Outcome {
+    with_broker(place, "clients-self-test", |port| {
+        place.script(RUN, &["--self-test", "--port", port, "--venv", VENV, "--node", NODE])
+    })
+}
+
+/// Each script of `tests/blackbox` starts the broker itself.
+pub(super) fn black_box(place: &Place) -> Outcome {
+    let mut scripts: Vec<PathBuf> = std::fs::read_dir(place.root.join(SCRIPTS))
+        .map(|folder| folder.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect())
+        .unwrap_or_default();
+    scripts.retain(|path| path.extension().is_some_and(|extension| extension == "py"));
+    scripts.sort();
+    let mut failed = Vec::new();
+    for script in &scripts {
+        let name = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        println!("-- {SCRIPTS}/{name}");
+        let path = script.to_string_lossy().into_owned();
+        if let Err(why) = run(&mut place.program("python3", &[&path, "--aldis", BINARY])) {
+            println!("-- {name} FAILED: {why}");
+            failed.push(name);
+        }
+    }
+    if failed.is_empty() {
+        Ok(format!("{} scripts", scripts.len()))
+    } else {
+        Err(format!("failed: {}", failed.join(", ")))
+    }
+}
+
+/// Starts the release binary on a free port, gives that to `task`, and ends the binary with SIGTERM. It must
+/// still be running then and end well: a broker that crashed under the clients is a failure, whatever they
+/// say.
+fn with_broker(place: &Place, name: &str, task: impl FnOnce(&str) -> Outcome) -> Outcome {
+    let port = free_port()?;
+    let folder = place.root.join("target/clients");
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let log = folder.join(format!("{name}-broker.log"));
+    let command_line = format!("{BINARY} --listen tcp://127.0.0.1:{port}");
+    println!("{command_line}   (its log: target/clients/{name}-broker.log)");
+    let mut broker = Background::start(&command_line, &place.root, &log)?;
+    let told = |why: String| format!("{BINARY}: {why}; it wrote:\n{}", tail(&log));
+    broker.wait_for_port(port, START).map_err(told)?;
+    let outcome = task(&port.to_string());
+    broker.stop(STOP).map_err(told)?;
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Place, RUN, run, run_all};
+    use std::path::PathBuf;
+    use std::process::Command;
+
+    const LISTENS: &str = "#!/usr/bin/env python3\nimport signal, socket, sys\nassert sys.argv[1] == '--listen'\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\ns = socket.create_server(('127.0.0.1', int(sys.argv[2].rpartition(':')[2])))\nwhile True:\n    c, _ = s.accept()\n    if c.recv(9) == b'die':\n        sys.exit('I died')\n";
+    const PASSES: &str = "import socket, sys\nassert sys.argv[1] == '--port'\nsocket.create_connection(('127.0.0.1', int(sys.argv[2])))\nprint('1 passed, 0 failed')\n";
+    const KILLS: &str = "import socket, sys\nc = socket.create_connection(('127.0.0.1', int(sys.argv[2])))\nc.send(b'die')\nc.recv(9)\nprint('1 passed, 0 failed')\n";
+
+    /// A folder with these texts as broker and as script; removed by the caller.
+    fn place(name: &str, broker: &str, script: Option<&str>) -> Place {
+        let root: PathBuf = std::env::temp_dir().join(format!("xtask-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(root.join("target/release")).unwrap();
+        std::fs::create_dir_all(root.join("tests/clients")).unwrap();
+        // Copied by a child: a file that this process has open for writing cannot be started.
+        std::fs::write(root.join("broker.py"), broker).unwrap();
+        let copy = ["-m", "755", "broker.py", "target/release/aldis"];
+        run(Command::new("install").args(copy).current_dir(&root)).unwrap();
+        if let Some(script) = script {
+            std::fs::write(root.join(RUN), script).unwrap();
+        }
+        Place { root, is_long: false }
+    }
+
+    #[test]
+    fn a_script_passes_with_a_broker_that_lives_and_fails_with_one_that_does_not() {
+        let cases = [
+            ("lives", LISTENS, Some(PASSES), Ok("1 passed, 0 failed")),
+            ("dies", LISTENS, Some(KILLS), Err("I died")),
+            ("starts-not", "#!/bin/sh\necho no such option\nexit 1\n", Some(PASSES), Err("no such option")),
+            ("misses", LISTENS, None, Err("tests/clients/run.py is missing")),
+            (
+                "fails",
+                LISTENS,
+                Some("print('1 passed, 1 failed')\nraise SystemExit(1)"),
+                Err("1 passed, 1 failed"),
+            ),
+        ];
+        for (name, broker, script, expected) in cases {
+            let place = place(name, broker, script);
+            let outcome = run_all(&place);
+            match (&outcome, expected) {
+                (Ok(said), Ok(expected)) => assert_eq!(said, expected, "{name}"),
+                (Err(said), Err(expected)) => assert!(said.contains(expected), "{name}: {said}"),
+                _ => panic!("{name}: {outcome:?}"),
+            }
+            std::fs::remove_dir_all(&place.root).unwrap();
+        }
+    }
+}
