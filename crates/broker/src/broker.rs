@@ -11,6 +11,7 @@ use crate::population::{Population, subtract};
 use crate::retained::Retained;
 use crate::routes::Routes;
 use crate::subscribe::SubscribeChore;
+use crate::subscription_list::SubscriptionList;
 use crate::timers::{Timer, TimerKey, Timers};
 use aldis_packet::{ReasonCode, Will};
 use aldis_session::{
@@ -47,9 +48,8 @@ pub(crate) struct Entry<R> {
     pub(crate) session: Arc<Session>,
     /// Number of the connection that holds the session.
     pub(crate) connection: Option<u32>,
-    pub(crate) newcomer: Option<Newcomer<R>>,
-    /// Filter, as the client wrote it, to subscription.
-    pub(crate) subscriptions: BTreeMap<Arc<str>, Arc<Subscription>>,
+    pub(crate) newcomer: Option<Box<Newcomer<R>>>,
+    pub(crate) subscriptions: SubscriptionList,
     pub(crate) session_expiry: u32,
     pub(crate) expires: Option<TimerKey>,
     pub(crate) will: Option<Box<WillHeld>>,
@@ -71,7 +71,7 @@ pub struct Broker<R> {
     pub(crate) counters: Arc<Counters>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) bench: Workbench,
-    pub(crate) entries: HashMap<u64, Entry<R>>,
+    pub(crate) entries: HashMap<u64, Box<Entry<R>>>,
     pub(crate) by_client_id: HashMap<Arc<str>, u64>,
     pub(crate) groups: HashMap<Arc<str>, Arc<Group>>,
     pub(crate) timers: Timers,
@@ -207,7 +207,7 @@ impl<R> Broker<R> {
     /// The session ends now: offers are refused from here on, its routes go in steps.
     pub(crate) fn end_session(&mut self, number: u64) {
         let Some(mut entry) = self.entries.remove(&number) else { return };
-        let session = entry.session;
+        let session = Arc::clone(&entry.session);
         if self.by_client_id.get(&session.client_id) == Some(&number) {
             self.by_client_id.remove(&session.client_id);
         }
@@ -231,7 +231,7 @@ impl<R> Broker<R> {
             group.take_back(publications, &mut self.bench);
         }
         subtract(&self.population.sessions);
-        self.remove_routes(std::mem::take(&mut entry.subscriptions).into_values().collect());
+        self.remove_routes(entry.subscriptions.into_all());
     }
 
     fn remove_routes(&mut self, mut subscriptions: VecDeque<Arc<Subscription>>) {

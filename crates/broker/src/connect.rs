@@ -3,10 +3,10 @@
 use crate::broker::{Broker, Entry, Newcomer, WillHeld};
 use crate::command::{Answer, Connected};
 use crate::population::{add, subtract};
+use crate::subscription_list::SubscriptionList;
 use crate::timers::Timer;
 use aldis_packet::ReasonCode;
 use aldis_session::{Ending, Farewell, Outbound, Session, Violation};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl<R> Broker<R> {
         let taken_over = Farewell::new(ReasonCode::SessionTakenOver, "the client id connected anew");
         entry.session.outbox.lock().ask_to_close(taken_over);
         add(&self.population.taken_over);
-        if let Some(earlier) = entry.newcomer.replace(newcomer) {
+        if let Some(earlier) = entry.newcomer.replace(Box::new(newcomer)) {
             self.answer(earlier.reply, Answer::Refused(taken_over.why));
         }
     }
@@ -66,12 +66,12 @@ impl<R> Broker<R> {
             session,
             connection: None,
             newcomer: None,
-            subscriptions: BTreeMap::new(),
+            subscriptions: SubscriptionList::default(),
             session_expiry: 0,
             expires: None,
             will: None,
         };
-        self.entries.insert(number, entry);
+        self.entries.insert(number, Box::new(entry));
         add(&self.population.sessions);
         self.attach(number, newcomer, false);
     }
@@ -113,7 +113,7 @@ impl<R> Broker<R> {
         let newcomer = entry.newcomer.take();
         self.after_detach(number);
         if let Some(newcomer) = newcomer {
-            self.connect(newcomer);
+            self.connect(*newcomer);
         }
     }
 

@@ -15,6 +15,7 @@ mod population;
 mod retained;
 mod routes;
 mod subscribe;
+mod subscription_list;
 mod timers;
 
 pub use broker::Broker;

@@ -121,7 +121,7 @@ impl<R> Broker<R> {
             }
         }
         if is_new {
-            entry.subscriptions.insert(Arc::clone(filter.text()), Arc::clone(&subscription));
+            entry.subscriptions.insert(Arc::clone(&subscription));
             add(&self.population.subscriptions);
             if filter.share_group().is_some() {
                 add(&self.population.shared_subscriptions);

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 /// The way out of a connection, see [`Client::split`](crate::Client::split). Its methods are those of
 /// [`Client`](crate::Client) and fail in the same way. A packet identifier becomes free when the [`Receiver`]
-/// gets the acknowledgement.
+/// gets the acknowledgement. The connection ends when both halves are dropped.
 #[derive(Debug)]
 pub struct Sender<W> {
     stream: W,

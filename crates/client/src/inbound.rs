@@ -19,9 +19,12 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// What MQTT can express, in bytes with the fixed header. The buffer grows as bytes arrive, not before, so a
 /// broker that only announces such a packet costs nothing.
 const MAXIMUM_PACKET_SIZE: usize = 268_435_455 + 5;
-/// The least room that is made for a read, in bytes: an idle client costs no more.
+/// A read gets more room when it has less than this, in bytes.
+const LEAST_READ: usize = 512;
+/// The room that is made at first, in bytes: an idle client costs no more.
 const FIRST_READ: usize = 4 << 10;
-/// The most, in bytes: with more, a system call is no longer what reading costs.
+/// The room that is made when reads have filled it again and again, in bytes: with more, a system call is no
+/// longer what reading costs.
 const LARGEST_READ: usize = 64 << 10;
 /// User properties in one packet. Each may take ten times the memory that it took on the way.
 const USER_PROPERTIES: usize = 10_000;
@@ -37,7 +40,7 @@ pub(crate) struct Inbound {
     /// Bytes that were read and not yet understood. Packets are split off its front and keep sharing its
     /// memory, so that a payload is never copied.
     buffer: BytesMut,
-    /// How much room the next read gets, in bytes.
+    /// How much room is made next, in bytes.
     room: usize,
     /// Why nothing more can be understood.
     failed: Option<DecodeError>,
@@ -124,10 +127,8 @@ impl Inbound {
                 Progress::Packet(packet) => return Ok(packet),
                 Progress::Missing(bytes) => bytes,
             };
-            // A large packet gets room as it arrives, each time as much as is there already: in all it is
-            // copied at most twice, and nobody can make the client allocate what was only announced.
-            let room = missing.min(self.buffer.len()).max(self.room);
-            self.buffer.reserve(room);
+            self.make_room(missing);
+            let room = self.spare();
             let read = stream.read_buf(&mut self.buffer).await?;
             if read == 0 {
                 return Err(if self.buffer.is_empty() {
@@ -136,8 +137,26 @@ impl Inbound {
                     ClientError::Truncated
                 });
             }
-            self.room = if read >= self.room { LARGEST_READ.min(self.room * 2) } else { self.room };
+            if read == room {
+                self.room = LARGEST_READ.min(self.room * 2);
+            }
         }
+    }
+
+    /// Makes room for a read when there is too little. New memory is taken only then: the messages of many small
+    /// reads share one piece, and whoever keeps one of them does not keep a whole piece for it.
+    ///
+    /// A large packet gets room as it arrives, each time as much as is there already: in all it is copied at most
+    /// twice, and nobody can make the client allocate what was only announced.
+    fn make_room(&mut self, missing: usize) {
+        let least = missing.min(self.buffer.len()).max(LEAST_READ);
+        if self.spare() < least {
+            self.buffer.reserve(least.max(self.room));
+        }
+    }
+
+    fn spare(&self) -> usize {
+        self.buffer.capacity() - self.buffer.len()
     }
 
     /// Takes the first packet out of the buffer.

@@ -57,3 +57,52 @@ impl Kept {
         packet.into_message()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aldis_packet::QoS;
+    use bytes::Bytes;
+
+    fn message(payload: &Bytes) -> Received {
+        Received::Publish(Message {
+            topic: "t".to_owned(),
+            payload: payload.clone(),
+            qos: QoS::AtMostOnce,
+            retain: false,
+            dup: false,
+            packet_id: None,
+            message_expiry: None,
+            topic_alias: None,
+            topic_omitted: false,
+            subscription_ids: Vec::new(),
+            properties: Bytes::new(),
+        })
+    }
+
+    #[test]
+    fn what_is_kept_has_a_limit_and_taking_makes_room() {
+        let (mut kept, payload) = (Kept::default(), Bytes::from(vec![0; 1 << 20]));
+        for _ in 0..255 {
+            kept.put(message(&payload)).unwrap();
+        }
+        assert!(matches!(kept.put(message(&payload)), Err(ClientError::TooMuchKept)));
+        assert!(kept.take().is_some());
+        assert!(kept.take_message().is_some());
+        kept.put(message(&payload)).unwrap();
+        kept.put(message(&payload)).unwrap();
+        while kept.take().is_some() {}
+        assert_eq!(kept.size, 0);
+    }
+
+    #[test]
+    fn order_is_kept_across_the_two_queues() {
+        let (mut kept, payload) = (Kept::default(), Bytes::from_static(b"x"));
+        for packet in [Received::Pingresp, message(&payload), Received::Pingresp, message(&payload)] {
+            kept.put(packet).unwrap();
+        }
+        let types: Vec<_> = std::iter::from_fn(|| kept.take()).map(|packet| packet.packet_type()).collect();
+        use aldis_packet::PacketType::{Pingresp, Publish};
+        assert_eq!(types, [Pingresp, Publish, Pingresp, Publish]);
+    }
+}

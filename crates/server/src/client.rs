@@ -1,25 +1,23 @@
 //! The Client: the task of one connection, the middleman between its socket and the Broker.
 //!
-//! It greets, asks the Broker for its session, and then repeats: see to errands, read, let the
-//! [`Conversation`] handle what came, ask the Broker where that is needed. What to do with a packet
-//! is decided in `aldis-session`; here is only when.
+//! It repeats: see to errands, read, let the [`Conversation`] handle what came, ask the Broker where
+//! that is needed. What to do with a packet is decided in `aldis-session`; here is only when.
+//!
+//! There may be a million of these, so the future stays small: what is rarely awaited (a question to
+//! the Broker, a pause, the farewell) is boxed for as long as it lasts.
 
 use crate::broker_handle::{BrokerHandle, Reply};
-use crate::clock;
-use crate::desk::at_desk;
-use crate::greeting::{self, Greeting, NoGreeting};
+use crate::desk::{READ_BUFFER, at_desk};
 use crate::link::Link;
 use crate::reader::{Read, Reader};
 use crate::server::Doors;
-use crate::transport::{Connection, ReadHalf, WriteHalf};
-use aldis_broker::{Answer, Command, Connected};
+use aldis_broker::{Answer, Command};
 use aldis_packet::{Disconnect, Packet, ProtocolVersion, ReasonCode, Suback, Unsuback};
 use aldis_session::{
-    Conversation, Ending, Errands, Farewell, Held, Identity, Next, Refusal, Request, Session, Subscribing,
-    Unsubscribing, Violation, Wire,
+    Conversation, Ending, Errands, Farewell, Held, Next, Request, Session, Subscribing, Unsubscribing,
+    Violation, Wire,
 };
 use std::future::poll_fn;
-use std::io::IoSlice;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -30,116 +28,12 @@ use tokio::time::timeout;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection that the broker closes may take to read its last bytes and close, too.
 const LINGER: Duration = Duration::from_secs(1);
-
-/// Serves one connection to its end.
-pub(crate) async fn serve(connection: Connection, doors: Arc<Doors>, trusted: bool) {
-    let Connection { read: mut half, write, peer } = connection;
-    let limits = doors.broker.limits();
-    let authenticator = (!trusted).then_some(&*doors.authenticator);
-    let greeting = tokio::select! {
-        biased;
-        greeting = greeting::greet(&mut half, &limits, authenticator) => greeting,
-        () = doors.closing() => return,
-    };
-    match greeting {
-        Ok(greeting) => Box::pin(begin(greeting, half, write, peer, &doors)).await,
-        Err(NoGreeting::Silence(why)) => tracing::debug!(target: "aldis", "{peer}: {why}"),
-        Err(NoGreeting::Refused(refusal)) => turn_away(&refusal, half, &*write, &peer, &doors).await,
-    }
-}
-
-/// Says no: the CONNACK if there is one, then the end.
-async fn turn_away(refusal: &Refusal, half: ReadHalf, write: &dyn WriteHalf, peer: &str, doors: &Doors) {
-    if let Some(more) = doors.refusals.allow() {
-        tracing::info!(target: "aldis", "refused: connection from {peer}: {}{more}", refusal.why);
-    }
-    if !refusal.answer.is_empty() {
-        // A fresh socket takes a few bytes at once; if it does not, the peer does not listen.
-        let _ = write.try_write(&[IoSlice::new(&refusal.answer)]);
-        let mut reader = Reader::new(half, Vec::new());
-        let _ = timeout(Duration::from_millis(100), reader.drain()).await;
-    }
-}
-
-/// Asks the Broker for the session of an accepted CONNECT, and serves it.
-async fn begin(
-    greeting: Greeting,
-    half: ReadHalf,
-    write: Box<dyn WriteHalf>,
-    peer: String,
-    doors: &Arc<Doors>,
-) {
-    let Greeting { negotiated, verified, behind, received } = greeting;
-    let broker = &doors.broker;
-    let version = negotiated.terms.version;
-    let identity = Identity {
-        client_id: Arc::clone(&negotiated.client_id),
-        user_name: negotiated.user_name.clone().filter(|_| verified),
-        rights: broker.rights.clone(),
-    };
-    if let Some(will) = &negotiated.will
-        && !identity.may(aldis_session::Act::Publish, &will.topic)
-    {
-        let what = "the client may not publish to its will topic";
-        let why = Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", what);
-        return turn_away(&greeting::unavailable(version, why), half, &*write, &peer, doors).await;
-    }
-    let link = Arc::new(Link::new(write, doors.clock.millis(clock::now())));
-    let mut connack = negotiated.connack(false);
-    let maximum_packet_size = negotiated.terms.maximum_packet_size;
-    let (session_expiry, keep_alive) = (negotiated.session_expiry, negotiated.keep_alive);
-    let line = format!(
-        "{peer} connected as {:?}, user {:?}, MQTT {version}, keep alive {keep_alive} s",
-        identity.client_id, negotiated.user_name
-    );
-    let wire = Arc::clone(&link) as Arc<dyn Wire>;
-    let asked = {
-        let identity = identity.clone();
-        broker.ask(|reply| Command::Connect { negotiated, identity, wire, reply }).await
-    };
-    let Connected { session, connection, session_present } = match asked {
-        Some(Answer::Connected(connected)) => connected,
-        Some(Answer::Refused(why)) => {
-            let refusal = greeting::unavailable(version, why);
-            let _ = link.try_write(&[IoSlice::new(&refusal.answer)]);
-            return;
-        }
-        _ => return,
-    };
-    tracing::debug!(target: "aldis", "{line}");
-    let conversation = Conversation::new(
-        Arc::clone(&session),
-        connection,
-        version,
-        identity,
-        broker.limits(),
-        session_expiry,
-    );
-    let detach = DetachGuard { broker: broker.clone(), session: session.number, connection, armed: true };
-    connack.session_present = session_present;
-    let mut encoded = Vec::new();
-    connack.encode(version, maximum_packet_size, &mut encoded);
-    at_desk(broker, |desk| {
-        desk.bench.tally.received(1);
-        desk.bench.tally.bytes_received += received.saturating_sub(behind.len()) as u64;
-        conversation.begin(&connack, &encoded, &mut desk.bench);
-    });
-    doors.keep_alive.watch(&link, keep_alive);
-    let client = Client {
-        broker: broker.clone(),
-        doors: Arc::clone(doors),
-        reader: Reader::new(half, behind),
-        link,
-        session,
-        conversation,
-        maximum_packet_size,
-        publishes: false,
-    };
-    client.run(detach).await;
-}
+/// A read of this many bytes lets others run before the next: more is probably there already, and
+/// one flooding publisher must not keep a thread to itself.
+const LONG_READ: usize = READ_BUFFER / 2;
 
 /// Tells the Broker that the connection is over, however its task ends.
-struct DetachGuard {
+pub(crate) struct DetachGuard {
     broker: BrokerHandle,
     session: u64,
     connection: u32,
@@ -147,6 +41,10 @@ struct DetachGuard {
 }
 
 impl DetachGuard {
+    pub(crate) fn new(broker: BrokerHandle, session: u64, connection: u32) -> DetachGuard {
+        DetachGuard { broker, session, connection, armed: true }
+    }
+
     async fn detach(mut self, ending: Ending) {
         self.armed = false;
         let (session, connection) = (self.session, self.connection);
@@ -166,16 +64,23 @@ impl Drop for DetachGuard {
 }
 
 /// One connection with its session.
-struct Client {
-    broker: BrokerHandle,
-    doors: Arc<Doors>,
-    reader: Reader,
-    link: Arc<Link>,
-    session: Arc<Session>,
-    conversation: Conversation,
-    maximum_packet_size: u32,
-    /// Whether the last read brought publications.
-    publishes: bool,
+pub(crate) struct Client {
+    pub(crate) broker: BrokerHandle,
+    pub(crate) doors: Arc<Doors>,
+    pub(crate) reader: Reader,
+    pub(crate) link: Arc<Link>,
+    pub(crate) session: Arc<Session>,
+    pub(crate) conversation: Conversation,
+    pub(crate) maximum_packet_size: u32,
+    pub(crate) detach: DetachGuard,
+    pub(crate) last_read: LastRead,
+}
+
+/// What the last read brought.
+#[derive(Default)]
+pub(crate) struct LastRead {
+    publications: bool,
+    long: bool,
 }
 
 /// What a Client was woken by.
@@ -187,25 +92,27 @@ enum Event {
 }
 
 impl Client {
-    async fn run(mut self, detach: DetachGuard) {
+    /// Serves the connection to its end.
+    pub(crate) async fn run(mut self) {
         let ending = self.converse().await;
+        Box::pin(self.end(ending)).await;
+    }
+
+    async fn end(self, ending: Ending) {
         let client_id = Arc::clone(&self.conversation.identity.client_id);
         if let Ending::Closed(farewell) = ending {
             self.say_farewell(farewell);
         }
         match ending {
-            Ending::Closed(Farewell {
-                reason: ReasonCode::MalformedPacket | ReasonCode::ProtocolError,
-                ..
-            }) => {
+            Ending::Closed(Farewell { reason, .. }) if !is_ordinary(reason) => {
                 if let Some(more) = self.doors.refusals.allow() {
                     tracing::info!(target: "aldis", "{client_id:?} disconnected: {ending}{more}");
                 }
             }
             _ => tracing::debug!(target: "aldis", "{client_id:?} disconnected: {ending}"),
         }
+        let Client { mut reader, link, detach, .. } = self;
         detach.detach(ending).await;
-        let Client { mut reader, link, .. } = self;
         drop(link);
         // Not after a loss: there is nobody to wait for.
         if !matches!(ending, Ending::Lost) {
@@ -226,18 +133,26 @@ impl Client {
                 self.pump();
                 tokio::task::yield_now().await;
             }
-            if errands.pause || (self.publishes && self.broker.memory_full()) {
-                let _ = timeout(PAUSE, self.link.rung()).await;
-                self.publishes = false;
-            }
             match self.next_event(errands).await {
                 Event::Bell => {}
                 Event::Writable => self.write_on(),
                 Event::Over(ending) => return ending,
-                Event::Turned(Next::Read) => {}
+                Event::Turned(Next::Read) => self.rest_between_reads().await,
                 Event::Turned(Next::End(ending)) => return ending,
-                Event::Turned(Next::Ask(request)) => self.ask(request).await,
+                Event::Turned(Next::Ask(request)) => Box::pin(self.ask(request)).await,
             }
+        }
+    }
+
+    /// Slows a client that leaves its answers unread, or publishes while memory is short: a pause
+    /// before the next read, never a stop, so that its acknowledgements and pings are always heard.
+    async fn rest_between_reads(&mut self) {
+        let publishes = std::mem::take(&mut self.last_read.publications);
+        if (publishes && self.broker.memory_full()) || self.session.outbox.lock().piles_up() {
+            let _ = Box::pin(timeout(PAUSE, self.link.rung())).await;
+            self.link.wake();
+        } else if std::mem::take(&mut self.last_read.long) {
+            tokio::task::yield_now().await;
         }
     }
 
@@ -256,22 +171,28 @@ impl Client {
         })
     }
 
+    /// Waits for something to do.
     async fn next_event(&mut self, errands: Errands) -> Event {
-        let link = Arc::clone(&self.link);
         // The bell first: an errand may be the end of this connection. Then what waits to be
         // written, which frees memory, then what brings more.
-        tokio::select! {
-            biased;
-            () = link.rung() => Event::Bell,
-            _ = poll_fn(|cx| link.poll_writable(cx)), if errands.blocked => Event::Writable,
-            event = poll_fn(|cx| self.poll_turn(cx)) => event,
-            () = std::future::ready(()), if errands.pump => Event::Bell,
-        }
+        poll_fn(|cx| {
+            if self.link.poll_rung(cx).is_ready() {
+                return Poll::Ready(Event::Bell);
+            }
+            if errands.blocked && self.link.poll_writable(cx).is_ready() {
+                return Poll::Ready(Event::Writable);
+            }
+            match self.poll_turn(cx) {
+                Poll::Pending if errands.pump => Poll::Ready(Event::Bell),
+                polled => polled,
+            }
+        })
+        .await
     }
 
     /// Reads once and handles what came.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
-        let Client { broker, doors, reader, link, conversation, publishes, .. } = self;
+        let Client { broker, doors, reader, link, conversation, last_read, .. } = self;
         at_desk(broker, |desk| {
             let (buffer, bench) = (&mut desk.buffer, &mut desk.bench);
             let polled = reader.poll_turn(cx, buffer, |input, count| {
@@ -279,7 +200,8 @@ impl Client {
                 bench.tally.bytes_received += count as u64;
                 let before = bench.tally.publish_bytes_received;
                 let turned = conversation.turn(input, &*broker.routes, bench);
-                *publishes = bench.tally.publish_bytes_received != before;
+                last_read.publications = bench.tally.publish_bytes_received != before;
+                last_read.long = count >= LONG_READ;
                 turned
             });
             polled.map(|read| match read {
@@ -385,7 +307,7 @@ impl Client {
             tokio::select! {
                 biased;
                 answer = &mut answer => {
-                    // A ring that was for this loop may have been for the next one, too.
+                    // A ring that this loop heard may have been meant for the next one, too.
                     self.link.wake();
                     return answer.ok();
                 }
@@ -406,4 +328,10 @@ impl Client {
         disconnect.encode(self.conversation.version, self.maximum_packet_size, &mut encoded);
         self.append(&Packet::Disconnect(Box::new(disconnect)), &encoded);
     }
+}
+
+/// Ends that are no offence: they are logged with `-v` only.
+fn is_ordinary(reason: ReasonCode) -> bool {
+    use ReasonCode::{KeepAliveTimeout, ServerShuttingDown, SessionTakenOver};
+    matches!(reason, KeepAliveTimeout | ServerShuttingDown | SessionTakenOver)
 }

@@ -3,8 +3,8 @@
 
 use crate::authentication::Authenticator;
 use crate::transport::ReadHalf;
-use aldis_packet::{Connect, ReasonCode};
-use aldis_session::{First, Limits, Negotiated, Refusal, Violation, first_packet, refuse};
+use aldis_packet::Connect;
+use aldis_session::{First, Limits, Negotiated, Refusal, first_packet, refuse};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -96,10 +96,4 @@ fn assigned_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let random = crate::random::u64();
     format!("aldis-{random:016x}-{}", NEXT.fetch_add(1, Relaxed))
-}
-
-/// A refusal that is not about the packet but about the state of the broker.
-pub(crate) fn unavailable(version: aldis_packet::ProtocolVersion, why: Violation) -> Refusal {
-    debug_assert!(why.reason != ReasonCode::Success);
-    refuse(version, why)
 }

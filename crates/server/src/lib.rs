@@ -37,6 +37,7 @@ mod publisher;
 mod random;
 mod rate_limit;
 mod reader;
+mod reception;
 mod server;
 mod settings;
 mod sys_topics;

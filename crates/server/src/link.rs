@@ -4,28 +4,47 @@
 use crate::transport::WriteHalf;
 use aldis_session::Wire;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use atomic_waker::AtomicWaker;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::{AcqRel, Relaxed, Release}};
 use std::task::{Context, Poll};
-use tokio::sync::Notify;
 
 /// The shared side of one connection.
 pub(crate) struct Link {
     write: Box<dyn WriteHalf>,
-    bell: Notify,
+    /// The Client that is called, and whether it was since it last listened.
+    client: AtomicWaker,
+    rung: AtomicBool,
     /// When the client was last heard, in milliseconds of the server's clock.
     last_heard: AtomicU64,
     /// Keep alive has passed without a packet.
-    silent: std::sync::atomic::AtomicBool,
+    silent: AtomicBool,
 }
 
 impl Link {
     pub(crate) fn new(write: Box<dyn WriteHalf>, now: u64) -> Link {
-        Link { write, bell: Notify::new(), last_heard: AtomicU64::new(now), silent: false.into() }
+        Link {
+            write,
+            client: AtomicWaker::new(),
+            rung: AtomicBool::new(false),
+            last_heard: AtomicU64::new(now),
+            silent: AtomicBool::new(false),
+        }
     }
 
     /// Waits for the bell; one ring that came before is remembered.
     pub(crate) async fn rung(&self) {
-        self.bell.notified().await;
+        std::future::poll_fn(|cx| self.poll_rung(cx)).await;
+    }
+
+    pub(crate) fn poll_rung(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // Registered before the look, so that no ring falls between.
+        self.client.register(cx.waker());
+        if self.rung.swap(false, AcqRel) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn ring(&self) {
+        self.rung.store(true, Release);
+        self.client.wake();
     }
 
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -44,7 +63,7 @@ impl Link {
     /// Keep alive has passed: the Client is to end the connection.
     pub(crate) fn call_silent(&self) {
         self.silent.store(true, Relaxed);
-        self.bell.notify_one();
+        self.ring();
     }
 
     pub(crate) fn is_silent(&self) -> bool {
@@ -58,6 +77,6 @@ impl Wire for Link {
     }
 
     fn wake(&self) {
-        self.bell.notify_one();
+        self.ring();
     }
 }

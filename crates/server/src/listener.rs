@@ -1,6 +1,6 @@
 //! Accepting connections.
 
-use crate::client;
+use crate::reception;
 use crate::server::{Doors, StartError};
 use crate::settings::Listener;
 use crate::transport::tcp;
@@ -69,7 +69,10 @@ pub(crate) fn admit(connection: crate::transport::Connection, doors: &Arc<Doors>
     };
     let doors = Arc::clone(doors);
     crate::spawn(async move {
-        client::serve(connection, doors, trusted).await;
+        // Boxed: what the reception needs is given back before the long life of the connection.
+        if let Some(client) = Box::pin(reception::receive(connection, doors, trusted)).await {
+            client.run().await;
+        }
         drop(place);
     });
 }

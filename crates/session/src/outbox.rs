@@ -62,8 +62,6 @@ pub struct Errands {
     pub flush: bool,
     /// A retained replay or a shared subscription has more, and there is room for it.
     pub pump: bool,
-    /// Answers pile up unread: pause before the next read.
-    pub pause: bool,
 }
 
 /// Bytes that one refill appends before it lets go of the lock.
@@ -373,8 +371,12 @@ impl Outbox {
             blocked: self.state == State::Blocked,
             flush: self.state == State::Dirty && std::mem::take(&mut self.handed_over),
             pump: self.wants_pump(),
-            pause: self.state == State::Blocked && self.bytes.len() > self.outbound.limits.outbox_bytes,
         }
+    }
+
+    /// Whether bytes pile up that the client does not read: it is paused between reads.
+    pub fn piles_up(&self) -> bool {
+        self.state == State::Blocked && self.bytes.len() > self.outbound.limits.outbox_bytes
     }
 
     /// Whether answers that the client does not read have piled up beyond their limit.
