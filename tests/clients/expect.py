@@ -113,14 +113,14 @@ class Arrivals:
         with self._changed:
             self._messages.clear()
 
-    def wait_until(self, condition, what):
+    def wait_until(self, condition, what, seconds=DEADLINE):
         """Waits until `condition(messages)` holds; fails at the deadline, naming `what`."""
-        deadline = time.monotonic() + DEADLINE
+        deadline = time.monotonic() + seconds
         with self._changed:
             while not condition(self._messages):
                 left = deadline - time.monotonic()
                 if self.ended is not None or left <= 0:
-                    why = self.ended or f"the deadline of {DEADLINE:g} s passed"
+                    why = self.ended or f"the deadline of {seconds:g} s passed"
                     last = shorten(self._messages[-1]) if self._messages else "none"
                     raise Failure(
                         f"{self.owner} received {len(self._messages)} messages, "
@@ -158,19 +158,28 @@ def main(scenarios, clean_up):
     scenario = scenarios.get(name)
     if scenario is None:
         sys.exit(f"no scenario is called {name}")
+    run_to_end(lambda: scenario(version), lambda: clean_up(version))
+
+
+def run_to_end(*steps):
+    """Runs the steps, whatever becomes of those before, and ends the process.
+
+    Code 0: all went well; 1: a Failure, in one line; 3: the scenario itself broke. What goes
+    wrong first is what is reported.
+    """
     threading.excepthook = _thread_broke
-    code = 1
-    try:
+    code = 0
+    for step in steps:
         try:
-            scenario(version)
-        finally:
-            clean_up(version)
-        code = 0
-    except Failure as failure:
-        print(f"{failure}", file=sys.stderr)
-    except Exception:  # a mistake of the scenario's own, told apart from a Failure by its code
-        code = 3
-        traceback.print_exc()
+            step()
+        except Failure as failure:
+            if code == 0:
+                code = 1
+                print(f"{failure}", file=sys.stderr)
+        except Exception:
+            if code == 0:
+                code = 3
+                traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # clients' threads that are still connected do not hold the process

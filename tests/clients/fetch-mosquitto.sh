@@ -58,10 +58,12 @@ chmod +x "$wrapper.new"
 mv "$wrapper.new" "$wrapper"
 
 # The settings the scenarios and the benches run with: no limit of Mosquitto's own in the way
-# (packets are unlimited by default). The caller appends the line "listener PORT 127.0.0.1".
+# (packets are unlimited by default), and nothing held back to fill a segment. The caller appends
+# the line "listener PORT 127.0.0.1".
 cat > "$directory/mosquitto.conf.base" <<CONFIGURATION
 allow_anonymous true
 max_inflight_messages 1000
 max_queued_messages 0
+set_tcp_nodelay true
 CONFIGURATION
 echo "$wrapper"

@@ -18,6 +18,7 @@ use aldis_session::{
     Counters, Farewell, Group, Identity, Limits, Negotiated, NoObserver, Observer, Publication, Session,
     Subscription, Wire, Workbench,
 };
+use aldis_store::{Log, MemoryLog, Record, Sequence};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -51,6 +52,8 @@ pub(crate) struct Entry<R> {
     pub(crate) newcomer: Option<Box<Newcomer<R>>>,
     pub(crate) subscriptions: SubscriptionList,
     pub(crate) session_expiry: u32,
+    /// Whether the session outlives its connection, and so is recorded.
+    pub(crate) lasting: bool,
     pub(crate) expires: Option<TimerKey>,
     pub(crate) will: Option<Box<WillHeld>>,
 }
@@ -70,6 +73,9 @@ pub struct Broker<R> {
     pub(crate) population: Arc<Population>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) log: Arc<dyn Log>,
+    /// Sequence of the last record that the command at hand made; 0 is none.
+    pub(crate) recorded: Sequence,
     pub(crate) bench: Workbench,
     pub(crate) entries: HashMap<u64, Box<Entry<R>>>,
     pub(crate) by_client_id: HashMap<Arc<str>, u64>,
@@ -91,6 +97,8 @@ impl<R> Broker<R> {
             retained: Arc::new(Retained::new()),
             population: Arc::default(),
             bench: Workbench::new(Arc::clone(&counters), Arc::new(NoObserver), now),
+            log: Arc::new(MemoryLog::default()),
+            recorded: 0,
             counters,
             limits,
             entries: HashMap::new(),
@@ -104,6 +112,12 @@ impl<R> Broker<R> {
             numbers: 0,
             shutting_down: false,
         }
+    }
+
+    /// Records what changes to `log`, instead of keeping it in memory only.
+    pub fn recording_to(mut self, log: Arc<dyn Log>) -> Broker<R> {
+        self.log = log;
+        self
     }
 
     /// Tells `observer` what this Broker's own steps send and refuse.
@@ -135,6 +149,7 @@ impl<R> Broker<R> {
     /// Takes in one command at the time `now`.
     pub fn handle(&mut self, command: Command<R>, now: Instant) {
         self.bench.begin(now, false);
+        self.recorded = 0;
         match command {
             Command::Connect { negotiated, identity, wire, reply } => {
                 self.connect(Newcomer { negotiated, identity, wire, reply });
@@ -148,7 +163,10 @@ impl<R> Broker<R> {
             }
             Command::Retain { publications, reply } => {
                 let refused = self.retained.store(&publications, &self.limits, &self.counters);
-                for (_, publication) in &publications {
+                for (position, publication) in &publications {
+                    if !refused.contains(position) {
+                        self.record_retained(publication);
+                    }
                     if let Some(at) = publication.expires_at {
                         self.timers.set(at, Timer::Retained(Arc::clone(&publication.topic)));
                     }
@@ -188,13 +206,35 @@ impl<R> Broker<R> {
         match self.chores.pop_front() {
             None => {}
             Some(Chore::RemoveRoutes(subscriptions)) => self.remove_routes(subscriptions),
-            Some(Chore::Subscribe(chore)) => self.subscribe(chore),
+            Some(Chore::Subscribe(chore)) => {
+                self.recorded = chore.recorded;
+                self.subscribe(chore);
+            }
         }
         self.bench.finish();
     }
 
     pub(crate) fn answer(&mut self, reply: R, answer: Answer) {
-        self.effects.push_back(Effect::Answer(reply, answer));
+        self.effects.push_back(Effect::Answer(reply, answer, self.recorded));
+    }
+
+    /// Records a change of a session that outlives its connection; others leave no trace.
+    pub(crate) fn record(&mut self, lasting: bool, record: &Record<'_>) {
+        if lasting && self.log.keeps() {
+            self.recorded = self.log.append(record);
+        }
+    }
+
+    fn record_retained(&mut self, publication: &Publication) {
+        let record = Record::Retain {
+            topic: &publication.topic,
+            payload: &publication.payload,
+            properties: &publication.properties,
+            qos: publication.qos,
+        };
+        // $SYS is told anew by every broker that starts.
+        let lasting = !publication.topic.starts_with("$SYS/");
+        self.record(lasting, &record);
     }
 
     pub(crate) fn next_number(&mut self) -> u64 {
@@ -208,6 +248,7 @@ impl<R> Broker<R> {
     pub(crate) fn end_session(&mut self, number: u64) {
         let Some(mut entry) = self.entries.remove(&number) else { return };
         let session = Arc::clone(&entry.session);
+        self.record(entry.lasting, &Record::End { session: number });
         if self.by_client_id.get(&session.client_id) == Some(&number) {
             self.by_client_id.remove(&session.client_id);
         }
@@ -254,8 +295,10 @@ impl<R> Broker<R> {
     // ---- wills ----
 
     fn will_is_due(&mut self, number: u64) {
-        let will = self.entries.get_mut(&number).and_then(|entry| entry.will.take());
-        if let Some(will) = will {
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        let lasting = entry.lasting;
+        if let Some(will) = entry.will.take() {
+            self.record(lasting, &Record::WillSent { session: number });
             self.publish_will(*will);
         }
     }

@@ -3,6 +3,7 @@
 use aldis_session::{
     Ending, Identity, Negotiated, Publication, Session, Subscribing, Unsubscribing, Violation, Wire,
 };
+use aldis_store::Sequence;
 use std::sync::Arc;
 
 /// What can happen to the Broker. `R` is where an answer goes: a channel in the server, a number in
@@ -100,6 +101,6 @@ pub struct Due {
 /// What the Broker wants done.
 #[derive(Debug)]
 pub enum Effect<R> {
-    /// Give this answer.
-    Answer(R, Answer),
+    /// Give this answer, when the log is committed up to the sequence (laws 8 and 9).
+    Answer(R, Answer, Sequence),
 }

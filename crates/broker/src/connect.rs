@@ -7,6 +7,7 @@ use crate::subscription_list::SubscriptionList;
 use crate::timers::Timer;
 use aldis_packet::ReasonCode;
 use aldis_session::{Ending, Farewell, Outbound, Session, Violation};
+use aldis_store::Record;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -68,6 +69,7 @@ impl<R> Broker<R> {
             newcomer: None,
             subscriptions: SubscriptionList::default(),
             session_expiry: 0,
+            lasting: false,
             expires: None,
             will: None,
         };
@@ -79,12 +81,18 @@ impl<R> Broker<R> {
     fn attach(&mut self, number: u64, newcomer: Newcomer<R>, session_present: bool) {
         let Some(entry) = self.entries.get_mut(&number) else { return };
         let Newcomer { negotiated, identity, wire, reply } = newcomer;
+        let was_lasting = entry.lasting;
         entry.session_expiry = negotiated.session_expiry;
+        entry.lasting = was_lasting || negotiated.session_expiry > 0;
+        let lasting = entry.lasting;
         entry.will =
             negotiated.will.map(|will| Box::new(WillHeld { will, identity: identity.clone(), timer: None }));
         let connection = entry.session.outbox.lock().attach(wire, identity, negotiated.terms);
         entry.connection = Some(connection);
         let session = Arc::clone(&entry.session);
+        let client_id = &session.client_id;
+        let session_expiry = negotiated.session_expiry;
+        self.record(lasting, &Record::Connect { session: number, client_id, session_expiry });
         add(&self.population.connected);
         let connected = self.population.connected.load(Relaxed);
         self.population.connected_maximum.fetch_max(connected, Relaxed);
@@ -124,14 +132,18 @@ impl<R> Broker<R> {
         if entry.session_expiry == 0 {
             return self.end_session(number);
         }
-        if entry.session_expiry != NEVER {
-            let at = now + Duration::from_secs(u64::from(entry.session_expiry));
+        let (lasting, session_expiry) = (entry.lasting, entry.session_expiry);
+        self.record(lasting, &Record::Disconnect { session: number, session_expiry });
+        let Some(entry) = self.entries.get_mut(&number) else { return };
+        if session_expiry != NEVER {
+            let at = now + Duration::from_secs(u64::from(session_expiry));
             entry.expires = Some(self.timers.set(at, Timer::Session(number)));
         }
         match entry.will.as_mut() {
             None => {}
             Some(held) if held.will.delay == 0 => {
                 if let Some(held) = entry.will.take() {
+                    self.record(lasting, &Record::WillSent { session: number });
                     self.publish_will(*held);
                 }
             }

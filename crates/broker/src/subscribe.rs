@@ -10,6 +10,7 @@ use crate::routes::{Entry as RouteEntry, group_key};
 use aldis_packet::{PacketType, ReasonCode, RetainHandling, SubscriptionOptions};
 use aldis_session::{Group, Session, Subscribing, Subscription, Unsubscribing};
 use aldis_topic::TopicFilter;
+use aldis_store::{Record, Sequence};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(crate) struct SubscribeChore<R> {
     filters: VecDeque<(Result<TopicFilter, ReasonCode>, Wish)>,
     subscription_id: Option<u32>,
     reasons: Vec<u8>,
+    /// Sequence of the last record made for it.
+    pub(crate) recorded: Sequence,
     reply: R,
 }
 
@@ -39,6 +42,7 @@ impl<R> SubscribeChore<R> {
             filters: filters.map(|(filter, options)| (filter, Wish::Subscribe(options))).collect(),
             subscription_id: subscribing.subscription_id,
             reasons: Vec::new(),
+            recorded: 0,
             reply,
         }
     }
@@ -50,6 +54,7 @@ impl<R> SubscribeChore<R> {
             filters: filters.map(|filter| (filter, Wish::Unsubscribe)).collect(),
             subscription_id: None,
             reasons: Vec::new(),
+            recorded: 0,
             reply,
         }
     }
@@ -85,6 +90,7 @@ impl<R> Broker<R> {
         if chore.filters.is_empty() {
             self.answer(chore.reply, Answer::Reasons(chore.reasons));
         } else {
+            chore.recorded = self.recorded;
             self.chores.push_back(Chore::Subscribe(chore));
         }
     }
@@ -103,7 +109,7 @@ impl<R> Broker<R> {
         if is_new && entry.subscriptions.len() >= self.limits.subscriptions {
             return ReasonCode::QuotaExceeded;
         }
-        let session = Arc::clone(&entry.session);
+        let (session, lasting) = (Arc::clone(&entry.session), entry.lasting);
         let subscription = known.unwrap_or_else(|| {
             Arc::new(Subscription::new(Arc::clone(&session), filter.clone(), options, subscription_id))
         });
@@ -122,6 +128,11 @@ impl<R> Broker<R> {
         }
         if is_new {
             entry.subscriptions.insert(Arc::clone(&subscription));
+        }
+        let record =
+            Record::Subscribe { session: session.number, filter: filter.as_str(), options, subscription_id };
+        self.record(lasting, &record);
+        if is_new {
             add(&self.population.subscriptions);
             if filter.share_group().is_some() {
                 add(&self.population.shared_subscriptions);
@@ -168,6 +179,8 @@ impl<R> Broker<R> {
             return ReasonCode::NoSubscriptionExisted;
         };
         removed.push(subscription);
+        let lasting = entry.lasting;
+        self.record(lasting, &Record::Unsubscribe { session, filter: filter.as_str() });
         ReasonCode::Success
     }
 

@@ -104,7 +104,7 @@ async fn a_raw_client_sends_what_it_is_told_and_adopts_a_connect() {
     assert!(matches!(client.receive().await.unwrap(), Received::Connack(_)));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn disconnect_sends_disconnect_and_waits_for_the_broker_to_close() {
     let (mut broker, client) = connected(Options::new("me")).await;
     // Something unread on the way in must not keep the client from a clean end.
@@ -114,8 +114,10 @@ async fn disconnect_sends_disconnect_and_waits_for_the_broker_to_close() {
         assert_eq!(broker.stream.read(&mut [0; 1]).await.unwrap(), 0, "the client's side is closed");
         drop(broker);
     };
+    let before = tokio::time::Instant::now();
     let ((), outcome) = tokio::join!(script, client.disconnect());
     outcome.unwrap();
+    assert_eq!(before.elapsed(), Duration::ZERO, "neither side waited for a time to pass");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,18 +1,31 @@
 //! The Broker's loop: commands in, effects out, one after the other.
+//!
+//! Answers pass a gate on their way out: one that stands for records of the log leaves when they are
+//! committed. A Client asks one thing at a time, so its answers need no other order.
 
 use crate::broker_handle::{Reply, ToBroker};
 use crate::clock;
 use aldis_broker::{Answer, Broker, Command, Effect};
 use aldis_packet::ReasonCode;
 use aldis_session::Ending;
-use tokio::sync::mpsc;
+use aldis_store::{Gate, Log};
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc};
 
 /// Commands taken from the channel at once.
 const COMMANDS_A_TURN: usize = 64;
 
 /// Runs until every handle is gone.
-pub(crate) async fn broker_task(mut broker: Broker<Reply>, mut commands: mpsc::Receiver<ToBroker>) {
+pub(crate) async fn broker_task(
+    mut broker: Broker<Reply>,
+    mut commands: mpsc::Receiver<ToBroker>,
+    log: Arc<dyn Log>,
+) {
     let mut batch = Vec::with_capacity(COMMANDS_A_TURN);
+    let mut gate = Gate::default();
+    let committed = Arc::new(Notify::new());
+    let bell = Arc::clone(&committed);
+    log.on_commit(Box::new(move || bell.notify_one()));
     loop {
         let timeout = broker.poll_timeout(clock::now());
         let due = async {
@@ -25,34 +38,39 @@ pub(crate) async fn broker_task(mut broker: Broker<Reply>, mut commands: mpsc::R
         tokio::select! {
             biased;
             count = commands.recv_many(&mut batch, COMMANDS_A_TURN) => if count == 0 { return },
+            () = committed.notified() => {}
             () = due => {}
+        }
+        while let Some((reply, answer)) = gate.release(log.committed()) {
+            give(&mut broker, reply, answer);
         }
         for command in batch.drain(..) {
             match command {
                 ToBroker::Command(command) => broker.handle(command, clock::now()),
                 ToBroker::Limits(limits) => broker.set_limits(limits),
             }
-            carry_out(&mut broker);
+            carry_out(&mut broker, &mut gate, &*log);
         }
         if broker.poll_timeout(clock::now()).is_some_and(|at| at <= clock::now()) {
             broker.step(clock::now());
-            carry_out(&mut broker);
+            carry_out(&mut broker, &mut gate, &*log);
         }
     }
 }
 
-fn carry_out(broker: &mut Broker<Reply>) {
-    while let Some(Effect::Answer(reply, answer)) = broker.poll_effect() {
-        if let Err(Answer::Connected(connected)) = reply.send(answer) {
-            // Nobody took the session: the connection is gone before it began, and so has no will.
-            let ending =
-                Ending::Disconnected { will: false, session_expiry: None, reason: ReasonCode::Success };
-            let detach = Command::Detach {
-                session: connected.session.number,
-                connection: connected.connection,
-                ending,
-            };
-            broker.handle(detach, clock::now());
+fn carry_out(broker: &mut Broker<Reply>, gate: &mut Gate<(Reply, Answer)>, log: &dyn Log) {
+    while let Some(Effect::Answer(reply, answer, after)) = broker.poll_effect() {
+        if let Some((reply, answer)) = gate.pass(after, log.committed(), (reply, answer)) {
+            give(broker, reply, answer);
         }
+    }
+}
+
+fn give(broker: &mut Broker<Reply>, reply: Reply, answer: Answer) {
+    if let Err(Answer::Connected(connected)) = reply.send(answer) {
+        // Nobody took the session: the connection is gone before it began, and so has no will.
+        let ending = Ending::Disconnected { will: false, session_expiry: None, reason: ReasonCode::Success };
+        let (session, connection) = (connected.session.number, connected.connection);
+        broker.handle(Command::Detach { session, connection, ending }, clock::now());
     }
 }

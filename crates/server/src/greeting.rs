@@ -32,18 +32,20 @@ pub(crate) struct Greeting {
     pub(crate) received: usize,
 }
 
-/// Reads the first packet and decides whether its client may connect. `authenticator` is `None` for
-/// connections inside the process.
+/// Reads the first packet, shows it to `seen`, and decides whether its client may connect.
+/// `authenticator` is `None` for connections inside the process.
 pub(crate) async fn greet(
     half: &mut ReadHalf,
     limits: &Limits,
     authenticator: Option<&Authenticator>,
+    seen: impl FnOnce(&Connect),
 ) -> Result<Greeting, NoGreeting> {
     let read = timeout(limits.first_packet_timeout, read_connect(half, limits));
     let (connect, behind, received) = match read.await {
         Ok(read) => read?,
         Err(_) => return Err(NoGreeting::Silence("no CONNECT within limits.first_packet_timeout")),
     };
+    seen(&connect);
     let version = connect.version;
     let verified = match authenticator {
         None => false,

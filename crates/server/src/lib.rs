@@ -33,6 +33,7 @@ mod listener;
 mod metrics;
 mod observer;
 pub mod passwords;
+mod process;
 mod publisher;
 mod random;
 mod rate_limit;
@@ -40,8 +41,10 @@ mod reader;
 mod reception;
 mod server;
 mod settings;
+mod snapshot;
 mod sys_topics;
 pub mod transport;
+mod trends;
 
 pub use aldis_session::{Act, Counters, DropReason, Limits, RefuseReason, Rights};
 pub use passwords::{PasswordFile, PasswordFileError};

@@ -9,8 +9,8 @@ use crate::reader::Reader;
 use crate::server::Doors;
 use crate::transport::{Connection, ReadHalf, WriteHalf};
 use aldis_broker::{Answer, Command, Connected};
-use aldis_packet::ReasonCode;
-use aldis_session::{Act, Conversation, Identity, Refusal, Violation, Wire, refuse};
+use aldis_packet::{PacketType, ReasonCode};
+use aldis_session::{Act, Conversation, Identity, Negotiated, Observer, Refusal, Violation, Wire, refuse};
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,12 @@ pub(crate) async fn receive(connection: Connection, doors: Arc<Doors>, trusted: 
     let authenticator = (!trusted).then_some(&*doors.authenticator);
     let greeting = tokio::select! {
         biased;
-        greeting = greeting::greet(&mut half, &limits, authenticator) => greeting,
+        greeting = greeting::greet(&mut half, &limits, authenticator, |connect| {
+            let observer = &doors.broker.observer;
+            if observer.traces() {
+                observer.received(&peer, connect);
+            }
+        }) => greeting,
         () = doors.closing() => return None,
     };
     match greeting {
@@ -71,11 +76,7 @@ async fn begin(
         user_name: negotiated.user_name.clone().filter(|_| verified),
         rights: broker.rights.clone(),
     };
-    if let Some(will) = &negotiated.will
-        && !identity.may(Act::Publish, &will.topic)
-    {
-        let what = "the client may not publish to its will topic";
-        let why = Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", what);
+    if let Some(why) = forbidden_will(&negotiated, &identity) {
         turn_away(&refuse(version, why), half, &*write, &peer, doors).await;
         return None;
     }
@@ -83,15 +84,15 @@ async fn begin(
     let mut connack = negotiated.connack(false);
     let maximum_packet_size = negotiated.terms.maximum_packet_size;
     let (session_expiry, keep_alive) = (negotiated.session_expiry, negotiated.keep_alive);
-    let line = format!(
-        "{peer} connected as {:?}, user {:?}, MQTT {version}, keep alive {keep_alive} s",
-        identity.client_id, negotiated.user_name
+    tracing::debug!(
+        target: "aldis",
+        "{peer} connects as {:?}, user {:?}, MQTT {version}, keep alive {keep_alive} s",
+        negotiated.client_id,
+        negotiated.user_name
     );
     let wire = Arc::clone(&link) as Arc<dyn Wire>;
-    let asked = {
-        let identity = identity.clone();
-        broker.ask(|reply| Command::Connect { negotiated, identity, wire, reply }).await
-    };
+    let who = identity.clone();
+    let asked = broker.ask(|reply| Command::Connect { negotiated, identity: who, wire, reply }).await;
     let Connected { session, connection, session_present } = match asked {
         Some(Answer::Connected(connected)) => connected,
         Some(Answer::Refused(why)) => {
@@ -100,7 +101,7 @@ async fn begin(
         }
         _ => return None,
     };
-    tracing::debug!(target: "aldis", "{line}");
+    let detach = DetachGuard::new(broker.clone(), session.number, connection);
     let conversation = Conversation::new(
         Arc::clone(&session),
         connection,
@@ -109,12 +110,11 @@ async fn begin(
         broker.limits(),
         session_expiry,
     );
-    let detach = DetachGuard::new(broker.clone(), session.number, connection);
     connack.session_present = session_present;
     let mut encoded = Vec::new();
     connack.encode(version, maximum_packet_size, &mut encoded);
     at_desk(broker, |desk| {
-        desk.bench.tally.received(1);
+        desk.bench.tally.received(PacketType::Connect as u8);
         desk.bench.tally.bytes_received += received.saturating_sub(behind.len()) as u64;
         conversation.begin(&connack, &encoded, &mut desk.bench);
     });
@@ -130,4 +130,14 @@ async fn begin(
         detach,
         last_read: LastRead::default(),
     })
+}
+
+/// A will to a topic that its client may not publish to: refused now rather than when it is due.
+fn forbidden_will(negotiated: &Negotiated, identity: &Identity) -> Option<Violation> {
+    let will = negotiated.will.as_ref()?;
+    if identity.may(Act::Publish, &will.topic) {
+        return None;
+    }
+    let what = "the client may not publish to its will topic";
+    Some(Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", what))
 }

@@ -11,8 +11,10 @@ use crate::publisher::{self, Publisher};
 use crate::rate_limit::RateLimit;
 use crate::settings::Settings;
 use crate::transport::{Connection, memory};
+use crate::trends::Trends;
 use aldis_broker::{Broker, Command};
 use aldis_session::{Counters, Rights};
+use aldis_store::{Log as Store, MemoryLog};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -79,6 +81,8 @@ pub(crate) struct Doors {
     pub(crate) accepted: AtomicU64,
     /// Connections turned away because `limits.connections` were open.
     pub(crate) turned_away: AtomicU64,
+    /// What `$SYS` and metrics remember. A lock: written every few seconds, read by a scrape.
+    pub(crate) trends: parking_lot::Mutex<Trends>,
     closed: watch::Sender<bool>,
 }
 
@@ -98,6 +102,11 @@ impl Doors {
         let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
     }
 
+    /// Whether the server shuts down.
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closed.borrow()
+    }
+
     /// A place for one more connection; `None` when all are taken.
     pub(crate) fn place(&self) -> Option<Place> {
         if self.open.fetch_add(1, Relaxed) >= self.broker.limits().connections {
@@ -115,6 +124,7 @@ impl Doors {
 pub struct ServerBuilder {
     settings: Settings,
     rights: Option<Arc<dyn Rights>>,
+    log: Option<Arc<dyn Store>>,
 }
 
 impl ServerBuilder {
@@ -132,12 +142,20 @@ impl ServerBuilder {
         self
     }
 
+    /// Records what changes to `log`. Without it state is kept in memory only.
+    #[must_use]
+    pub fn log(mut self, log: Arc<dyn Store>) -> ServerBuilder {
+        self.log = Some(log);
+        self
+    }
+
     /// Opens the listeners and starts the broker on the Tokio runtime this is called on.
     ///
     /// # Errors
     /// A listener that cannot be opened; nothing is left running then.
     pub async fn start(self) -> Result<Server, StartError> {
-        Server::start(self.settings, self.rights).await
+        let log = self.log.unwrap_or_else(|| Arc::new(MemoryLog::default()));
+        Server::start(self.settings, self.rights, log).await
     }
 }
 
@@ -158,7 +176,11 @@ impl Server {
         ServerBuilder::default()
     }
 
-    async fn start(settings: Settings, rights: Option<Arc<dyn Rights>>) -> Result<Server, StartError> {
+    async fn start(
+        settings: Settings,
+        rights: Option<Arc<dyn Rights>>,
+        log: Arc<dyn Store>,
+    ) -> Result<Server, StartError> {
         let mut listeners = Vec::new();
         for listener in &settings.listeners {
             listeners.extend(listener::bind(listener)?);
@@ -178,7 +200,7 @@ impl Server {
         let counters = Arc::new(Counters::default());
         let observer = Arc::new(Log::default());
         let broker = Broker::new(Arc::clone(&limits), Arc::clone(&counters), clock::now());
-        let broker = broker.observed_by(Arc::clone(&observer) as _);
+        let broker = broker.observed_by(Arc::clone(&observer) as _).recording_to(Arc::clone(&log));
         let (commands, received) = mpsc::channel(COMMANDS);
         let handle = BrokerHandle::new(commands, &broker, counters, observer, rights, limits);
         let doors = Arc::new(Doors {
@@ -190,11 +212,12 @@ impl Server {
             open: Arc::default(),
             accepted: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
+            trends: parking_lot::Mutex::default(),
             closed: watch::channel(false).0,
         });
         let (sys_interval, sys_intervals) = watch::channel(settings.sys_interval);
         let mut tasks = vec![
-            crate::spawn(broker_task(broker, received)),
+            crate::spawn(broker_task(broker, received, log)),
             crate::spawn(Arc::clone(&doors.keep_alive).run(doors.clock)),
             crate::spawn(publisher::publish_due(handle)),
             crate::spawn(crate::sys_topics::run(Arc::clone(&doors), sys_intervals)),

@@ -67,8 +67,8 @@ impl Outbound {
     /// Ends an exchange; a reason of 0x80 or more discards the message [MQTT-4.4.0-2], for a whole
     /// shared subscription too [MQTT-4.8.2-6].
     fn complete(&mut self, id: PacketId, reason: ReasonCode, bench: &mut Workbench) {
+        self.acknowledged(id);
         self.window_mut().free(id);
-        self.acknowledged();
         bench.tally.in_flight -= 1;
         if reason.is_error() {
             self.drop_one(DropReason::RefusedByClient, bench);

@@ -72,7 +72,7 @@ pub struct Outbound {
     pub ledger: Ledger,
     pub(crate) terms: ClientTerms,
     pub(crate) limits: Arc<Limits>,
-    /// PUBLISH packets sent on this connection that take from its receive maximum.
+    /// Exchanges begun or taken up again on this connection: they take from its receive maximum.
     outstanding: u16,
     /// Slot that is sent again next, while a resumed session catches up.
     resend: Option<u64>,
@@ -128,8 +128,11 @@ impl Outbound {
         &mut self.queue
     }
 
-    pub(crate) fn acknowledged(&mut self) {
-        self.outstanding = self.outstanding.saturating_sub(1);
+    /// The exchange `id` is complete. It gives back its part of the receive maximum, unless it was not
+    /// sent again on this connection yet and so took none.
+    pub(crate) fn acknowledged(&mut self, id: PacketId) {
+        let sent_here = self.resend.is_none_or(|next| self.window.number(id) < next);
+        self.outstanding -= u16::from(sent_here && self.outstanding > 0);
     }
 
     /// Whether another QoS 1 or 2 message may be sent now [MQTT-3.3.4-9].
@@ -326,7 +329,10 @@ impl Outbound {
         let next = Some(number + 1).filter(|next| *next < self.window.end());
         match self.window.slot(number) {
             None | Some(Slot::Free) | Some(Slot::Published(_, None)) => {}
-            Some(Slot::Released) => self.encode_pubrel(id, bytes, bench),
+            Some(Slot::Released) => {
+                self.outstanding += 1;
+                self.encode_pubrel(id, bytes, bench);
+            }
             Some(Slot::Published(_, Some(kept))) => {
                 if self.outstanding >= self.terms.receive_maximum {
                     return false;

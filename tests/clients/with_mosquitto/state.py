@@ -172,9 +172,13 @@ def take_over(version):
     arguments = ["-i", expect.client_id("same")]
     publish(version, expect.topic("elsewhere"), b"I am the same", 0, arguments=arguments)
     expect.wait_for(
-        lambda: first.count_log("sending CONNECT") == 2 and first.count_log("Subscribed") == 2,
-        "mosquitto_sub to be thrown out and to come back",
+        lambda: first.arrivals.ended or first.count_log("Subscribed") == 2,
+        "mosquitto_sub to be thrown out",
     )
+    if version == "5" and not expect.AGAINST_MOSQUITTO:  # Mosquitto 2.0.11 just closes
+        expect.equal("DISCONNECT", first.log[-1], "Received DISCONNECT (142)")
+    if first.arrivals.ended:  # as mosquitto_sub does on DISCONNECT; otherwise it connects again
+        first = Subscriber(version, "same", [expect.topic("take-over")], 1)
     publish(version, expect.topic("take-over"), b"after", 1)
     first.expect_exactly("after", [(expect.topic("take-over"), b"after", 1, 0)])
 

@@ -170,6 +170,11 @@ def request(version, topic, response_topic, payload, qos=0, arguments=()):
     return run(command + list(arguments), what="mosquitto_rr received nothing or")
 
 
+def retain_until_clean_up(topic):
+    """Has `clean_up` delete what another client retains."""
+    _retained.add(topic)
+
+
 def clean_up(version):
     """Ends what still runs and deletes what was retained."""
     for process in _processes:

@@ -192,21 +192,29 @@ class Peer:
         self.send(expect.topic("settled"), b"", 1)
 
     def disconnect(self, reason=None):
-        """Sends DISCONNECT, in MQTT 5 with `reason` if given, and waits for the end."""
+        """Sends DISCONNECT, in MQTT 5 with `reason` if given; waits until the broker closes too."""
         self.settle()
         code = None if reason is None else mqtt.ReasonCodes(PacketTypes.DISCONNECT, reason)
+        held = self.client.socket().dup()  # stays open when paho closes its own
         self.client.disconnect(code)
         if not self.closed.wait(expect.CONTROL_DEADLINE):
             raise expect.Failure(f"paho {self.name} could not disconnect")
+        with held:
+            held.settimeout(expect.CONTROL_DEADLINE)
+            try:
+                while held.recv(65536):
+                    pass
+            except TimeoutError:
+                raise expect.Failure("the broker leaves open what DISCONNECT ended") from None
+            except OSError:
+                pass  # reset: closed as well
 
     def kill(self):
-        """Closes the connection without DISCONNECT."""
+        """Ends the connection without DISCONNECT; returns when the broker has closed it too."""
         self.settle()
-        held = self.client.socket()
-        if held is not None:
-            held.shutdown(socket.SHUT_RDWR)
+        self.client.socket().shutdown(socket.SHUT_WR)
         if not self.closed.wait(expect.CONTROL_DEADLINE):
-            raise expect.Failure(f"paho {self.name} did not notice its end")
+            raise expect.Failure(f"the broker did not notice the end of paho {self.name}")
 
     def expect_exactly(self, what, expected):
         """Waits for `expected`, compares the complete list, and begins a new one."""

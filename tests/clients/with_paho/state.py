@@ -129,9 +129,11 @@ def session(version):
         return expected
 
     def by_qos(peer, what, expected):
-        # Order is promised within a QoS: a client shows QoS 2 only at PUBREL, after QoS 1.
+        # Order is promised within a QoS: a client shows QoS 2 only at PUBREL, after QoS 1. DUP is
+        # left out: the first may have been sent to the connection that was just ending.
         peer.arrivals.wait_count(len(expected))
-        received = sorted(peer.arrivals.all(), key=lambda got: got[2])
+        received = [(*got[:4], 0, got[5]) for got in peer.arrivals.all()]
+        received.sort(key=lambda got: got[2])
         expect.compare(what, received, sorted(expected, key=lambda got: got[2]))
         peer.arrivals.clear()
 
@@ -170,7 +172,11 @@ def redelivery(version):
     peer = Peer(version, "forgetful", clean=False, expiry=300)
     expect.equal("session present", peer.session_present, True)
     again = [message(name, f"{number}".encode(), 1, dup=1) for number in range(5)]
-    peer.expect_exactly("the second time", [*again, message(name, b"5", 1)])
+    peer.arrivals.wait_count(6)
+    *received, fresh = peer.arrivals.all()[:6]
+    expect.compare("the second time", received, again)
+    expect.equal("what was not sent before", fresh[:4], (name, b"5", 1, 0))  # DUP may be either
+    peer.arrivals.clear()
     peer.disconnect()
     peer = Peer(version, "forgetful", clean=False, expiry=300)
     publisher.send(name, b"last", 1)
@@ -204,11 +210,12 @@ def take_over(version):
     first = Peer(version, "same", clean=False, expiry=300).subscribe(name, 1)
     publisher.send(name, b"before", 1)
     first.expect_exactly("before", [message(name, b"before", 1)])
+    first.settle()
     second = Peer(version, "same", clean=False, expiry=300)
     expect.equal("session present", second.session_present, True)
     if not first.closed.wait(expect.CONTROL_DEADLINE):
         raise expect.Failure("the first client is still connected after the take-over")
-    if version == "5":
+    if version == "5" and not expect.AGAINST_MOSQUITTO:  # Mosquitto 2.0.11 just closes
         expect.equal("reason of the DISCONNECT", first.client.disconnect_reason, 0x8E)
     publisher.send(name, b"after", 1)
     second.expect_exactly("after", [message(name, b"after", 1)])

@@ -1,0 +1,136 @@
+//! What the server has counted, read at one moment: plain numbers for `$SYS` and for metrics.
+//!
+//! Reading takes no lock and stops nobody. Figures that belong together may therefore differ by what
+//! was on its way while they were read; when nothing is, they fit (law 10):
+//! `offered = completed + in flight + waiting + expired + dropped`.
+
+use crate::clock;
+use crate::server::Doors;
+use aldis_packet::PacketType;
+use aldis_session::{DropReason, RefuseReason};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Numbers since the start of the server, and how many there are of a thing now. Named as in
+/// `aldis_session::Counters` and `aldis_broker::Population`, where each is explained.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) uptime_seconds: u64,
+    /// By packet type.
+    pub(crate) packets_received: [u64; 16],
+    /// By packet type.
+    pub(crate) packets_sent: [u64; 16],
+    /// By [`DropReason`].
+    pub(crate) dropped: [u64; DropReason::ALL.len()],
+    /// By [`RefuseReason`].
+    pub(crate) refused: [u64; RefuseReason::ALL.len()],
+    pub(crate) bytes_received: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) publish_bytes_received: u64,
+    pub(crate) publish_bytes_sent: u64,
+    pub(crate) no_subscriber: u64,
+    pub(crate) routed: u64,
+    pub(crate) offered: u64,
+    pub(crate) completed: u64,
+    pub(crate) expired: u64,
+    pub(crate) waiting: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) queued_bytes: u64,
+    pub(crate) retained_messages: u64,
+    pub(crate) retained_bytes: u64,
+    pub(crate) sessions: u64,
+    pub(crate) connected: u64,
+    pub(crate) connected_maximum: u64,
+    pub(crate) sessions_expired: u64,
+    pub(crate) taken_over: u64,
+    /// Shared ones included.
+    pub(crate) subscriptions: u64,
+    pub(crate) shared_subscriptions: u64,
+    pub(crate) wills: u64,
+    /// Connections open, whether greeted or not.
+    pub(crate) open: u64,
+    pub(crate) accepted: u64,
+    pub(crate) turned_away: u64,
+    pub(crate) memory_watermark: u64,
+    pub(crate) memory_full: bool,
+}
+
+impl Snapshot {
+    /// Reads everything.
+    pub(crate) fn take(doors: &Doors) -> Snapshot {
+        let broker = &doors.broker;
+        let (counters, population, retained) = (&broker.counters, &broker.population, &broker.retained);
+        Snapshot {
+            uptime_seconds: doors.clock.millis(clock::now()) / 1000,
+            packets_received: counters.packets_received.each_ref().map(total),
+            packets_sent: counters.packets_sent.each_ref().map(total),
+            dropped: counters.dropped.each_ref().map(total),
+            refused: counters.refused.each_ref().map(total),
+            bytes_received: total(&counters.bytes_received),
+            bytes_sent: total(&counters.bytes_sent),
+            publish_bytes_received: total(&counters.publish_bytes_received),
+            publish_bytes_sent: total(&counters.publish_bytes_sent),
+            no_subscriber: total(&counters.no_subscriber),
+            routed: total(&counters.routed),
+            offered: level(&counters.offered),
+            completed: total(&counters.completed),
+            expired: total(&counters.expired),
+            waiting: level(&counters.waiting),
+            in_flight: level(&counters.in_flight),
+            queued_bytes: level(&counters.queued_bytes),
+            retained_messages: retained.messages() as u64,
+            retained_bytes: retained.bytes() as u64,
+            sessions: size(&population.sessions),
+            connected: size(&population.connected),
+            connected_maximum: size(&population.connected_maximum),
+            sessions_expired: size(&population.expired),
+            taken_over: size(&population.taken_over),
+            subscriptions: size(&population.subscriptions),
+            shared_subscriptions: size(&population.shared_subscriptions),
+            wills: size(&population.wills),
+            open: size(&doors.open),
+            accepted: total(&doors.accepted),
+            turned_away: total(&doors.turned_away),
+            memory_watermark: broker.limits().memory_watermark as u64,
+            memory_full: broker.memory_full(),
+        }
+    }
+
+    /// Packets of one type received.
+    pub(crate) fn received(&self, packet_type: PacketType) -> u64 {
+        of_type(&self.packets_received, packet_type)
+    }
+
+    /// Packets of one type sent.
+    pub(crate) fn sent(&self, packet_type: PacketType) -> u64 {
+        of_type(&self.packets_sent, packet_type)
+    }
+
+    /// Deliveries dropped for one reason.
+    pub(crate) fn dropped_for(&self, reason: DropReason) -> u64 {
+        self.dropped.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// Deliveries dropped because of a limit: what Mosquitto counts as dropped. QoS 0 for a client
+    /// that is offline, for one, is the ordinary course of things.
+    pub(crate) fn dropped_by_limits(&self) -> u64 {
+        let limits = [DropReason::QueueFull, DropReason::MemoryWatermark, DropReason::TooLarge];
+        limits.into_iter().map(|reason| self.dropped_for(reason)).sum()
+    }
+}
+
+fn of_type(by_type: &[u64; 16], packet_type: PacketType) -> u64 {
+    by_type.get(packet_type as usize).copied().unwrap_or(0)
+}
+
+fn total(count: &AtomicU64) -> u64 {
+    count.load(Relaxed)
+}
+
+/// A level may be below zero for a moment: what one thread took away, another has yet to post.
+fn level(count: &AtomicI64) -> u64 {
+    u64::try_from(count.load(Relaxed)).unwrap_or(0)
+}
+
+fn size(count: &AtomicUsize) -> u64 {
+    count.load(Relaxed) as u64
+}

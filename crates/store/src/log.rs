@@ -1,0 +1,67 @@
+//! The log as the broker sees it.
+
+use crate::record::Record;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Position in the log: the first record has 1, 0 is before all.
+pub type Sequence = u64;
+
+/// Where records go. An acknowledgement may leave when [`Log::committed`] has reached the sequence
+/// of every record it stands for.
+pub trait Log: Send + Sync {
+    /// Whether records are kept at all. If not, callers need not make them.
+    fn keeps(&self) -> bool;
+
+    /// Takes a record and gives its position. Records of one caller keep their order; the record is
+    /// in its place before this returns, and durable once committed.
+    fn append(&self, record: &Record<'_>) -> Sequence;
+
+    /// Everything up to here is durable.
+    fn committed(&self) -> Sequence;
+
+    /// Rings `bell` after every commit, from whatever thread it happens on.
+    fn on_commit(&self, bell: Bell);
+}
+
+/// What a log calls after a commit.
+pub type Bell = Box<dyn Fn() + Send + Sync>;
+
+/// The log of a broker that keeps its state in memory only: it numbers records, calls each of them
+/// committed at once, and keeps none.
+#[derive(Debug, Default)]
+pub struct MemoryLog {
+    last: AtomicU64,
+}
+
+impl Log for MemoryLog {
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    fn append(&self, _: &Record<'_>) -> Sequence {
+        self.last.fetch_add(1, Relaxed) + 1
+    }
+
+    fn committed(&self) -> Sequence {
+        self.last.load(Relaxed)
+    }
+
+    // Nothing ever waits for a commit here.
+    fn on_commit(&self, _: Bell) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_commits_at_once() {
+        let log = MemoryLog::default();
+        assert_eq!(log.committed(), 0);
+        for expected in 1..=3 {
+            assert_eq!(log.append(&Record::End { session: 7 }), expected);
+            assert_eq!(log.committed(), expected);
+        }
+        assert!(!log.keeps());
+    }
+}
