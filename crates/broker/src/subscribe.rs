@@ -107,6 +107,8 @@ impl<R> Broker<R> {
         let known = entry.subscriptions.get(filter.text()).cloned();
         let is_new = known.is_none();
         if is_new && entry.subscriptions.len() >= self.limits.subscriptions {
+            let client_id = &entry.session.client_id;
+            self.bench.observer.refused_filter(client_id, filter.as_str(), ReasonCode::QuotaExceeded);
             return ReasonCode::QuotaExceeded;
         }
         let (session, lasting) = (Arc::clone(&entry.session), entry.lasting);

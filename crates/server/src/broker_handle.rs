@@ -88,6 +88,11 @@ impl BrokerHandle {
         queued.saturating_add(self.retained.bytes()) > self.memory_watermark.load(Relaxed)
     }
 
+    /// Whether the Broker has ended.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.commands.is_closed()
+    }
+
     /// Sends a command; waits while the Broker has too much to do.
     pub(crate) async fn send(&self, command: Command<Reply>) {
         self.tell(ToBroker::Command(command)).await;

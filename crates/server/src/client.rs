@@ -242,7 +242,6 @@ impl Client {
 
     async fn subscribe(&mut self, subscribing: Subscribing) {
         let (session, packet_id) = (self.session.number, subscribing.packet_id);
-        self.log_refused(&subscribing);
         let asked = self.wait(|reply| Command::Subscribe { session, subscribing, reply }).await;
         let Some(Answer::Reasons(mut reasons)) = asked else { return };
         if self.conversation.version != ProtocolVersion::V5 {
@@ -253,17 +252,6 @@ impl Client {
         let mut encoded = Vec::new();
         suback.encode(self.conversation.version, self.maximum_packet_size, &mut encoded);
         self.append(&Packet::Suback(suback), &encoded);
-    }
-
-    fn log_refused(&self, subscribing: &Subscribing) {
-        for (filter, _) in &subscribing.filters {
-            if let Err(reason) = filter
-                && let Some(more) = self.doors.refusals.allow()
-            {
-                let client_id = &self.conversation.identity.client_id;
-                tracing::info!(target: "aldis", "refused: client {client_id:?}, SUBSCRIBE: {reason}{more}");
-            }
-        }
     }
 
     async fn unsubscribe(&mut self, unsubscribing: Unsubscribing) {

@@ -44,10 +44,22 @@ pub(crate) fn at_desk<T>(broker: &BrokerHandle, work: impl FnOnce(&mut Desk) -> 
             ),
         });
         desk.bench.begin(clock::now(), broker.memory_full());
-        let result = work(desk);
-        write_out(broker, &mut desk.bench);
-        result
+        let visit = Visit { broker, desk };
+        work(visit.desk)
     })
+}
+
+/// One visit of a Client to its thread's desk. However it ends, also by a panic, what was appended
+/// is written: an Outbox on the list belongs to nobody else.
+struct Visit<'a> {
+    broker: &'a BrokerHandle,
+    desk: &'a mut Desk,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        write_out(self.broker, &mut self.desk.bench);
+    }
 }
 
 fn write_out(broker: &BrokerHandle, bench: &mut Workbench) {

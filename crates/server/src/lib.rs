@@ -6,14 +6,16 @@
 //! * `client`: the task of one connection, between its transport and the Broker.
 //! * [`transport`]: moving bytes: TCP, and memory for what runs in the same process.
 //! * `desk`: what a thread lends to the Client that runs on it.
-//! * [`Publisher`]: publishing from inside.
+//! * [`Publisher`], [`Subscriber`]: publishing and subscribing from inside.
 //!
 //! ```no_run
-//! use aldis_server::{Message, Server};
+//! use aldis_server::{Message, QoS, Server};
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let server = Server::builder().start().await?;
 //! server.publisher().publish(Message::new("hello/world", "hi").retained()).await?;
+//! let mut subscriber = server.subscribe("hello/#", QoS::AtLeastOnce).await?;
+//! assert_eq!(subscriber.recv().await.map(|message| message.topic).as_deref(), Some("hello/world"));
 //! server.shutdown().await;
 //! # Ok(())
 //! # }
@@ -30,6 +32,7 @@ mod greeting;
 mod keep_alive;
 mod link;
 mod listener;
+mod local;
 mod metrics;
 mod observer;
 pub mod passwords;
@@ -46,7 +49,10 @@ mod sys_topics;
 pub mod transport;
 mod trends;
 
+pub use aldis_client::Message as ReceivedMessage;
+pub use aldis_packet::{QoS, ReasonCode};
 pub use aldis_session::{Act, Counters, DropReason, Limits, RefuseReason, Rights};
+pub use local::{SubscribeError, Subscriber};
 pub use passwords::{PasswordFile, PasswordFileError};
 pub use publisher::{Message, PublishError, Publisher};
 pub use server::{Server, ServerBuilder, StartError};

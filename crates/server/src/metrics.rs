@@ -13,7 +13,7 @@ mod families;
 use crate::process::Process;
 use crate::server::Doors;
 use crate::snapshot::Snapshot;
-use aldis_broker::Command;
+use aldis_broker::{Answer, Command};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -131,7 +131,10 @@ fn scrape(doors: &Doors) -> String {
 
 /// Whether the Broker answers. It is asked to retain nothing, which it does and says so.
 async fn health(doors: &Doors) -> Response<String> {
-    let asked = doors.broker.ask(|reply| Command::Retain { publications: Vec::new(), reply });
+    health_by(doors.broker.ask(|reply| Command::Retain { publications: Vec::new(), reply })).await
+}
+
+async fn health_by(asked: impl Future<Output = Option<Answer>>) -> Response<String> {
     match timeout(ANSWER, asked).await {
         Ok(Some(_)) => text(StatusCode::OK, "ok\n".to_owned()),
         Ok(None) => text(StatusCode::SERVICE_UNAVAILABLE, "the broker has stopped\n".to_owned()),
@@ -139,5 +142,21 @@ async fn health(doors: &Doors) -> Response<String> {
             StatusCode::SERVICE_UNAVAILABLE,
             format!("the broker has not answered within {} s\n", ANSWER.as_secs()),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, StatusCode, health_by};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broker_that_does_not_answer_is_ill() {
+        let healthy = health_by(async { Some(Answer::Retained(Vec::new())) }).await;
+        assert_eq!((healthy.status(), healthy.body().as_str()), (StatusCode::OK, "ok\n"));
+        let silent = health_by(std::future::pending()).await;
+        assert_eq!(silent.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(silent.body(), "the broker has not answered within 1 s\n");
+        let gone = health_by(async { None }).await;
+        assert_eq!(gone.status(), StatusCode::SERVICE_UNAVAILABLE);
     }
 }

@@ -1,6 +1,7 @@
 //! What the broker writes to its log about packets and refusals.
 
 use aldis_session::{Observer, RefuseReason};
+use aldis_packet::ReasonCode;
 use std::fmt::Display;
 
 /// Packets at the level `trace`, refusals at the default level.
@@ -32,6 +33,17 @@ impl Observer for Log {
         };
         if let Some(since) = self.refusals.allow() {
             tracing::warn!(target: "aldis", "refused: client {client_id:?}, PUBLISH to {topic:?}: {why}{since}");
+        }
+    }
+
+    fn refused_filter(&self, client_id: &str, filter: &str, reason: ReasonCode) {
+        let why = match reason {
+            ReasonCode::NotAuthorized => "it may not subscribe to that",
+            ReasonCode::QuotaExceeded => "it has limits.subscriptions already",
+            _ => "the filter is longer than limits.topic_bytes or limits.topic_levels allow",
+        };
+        if let Some(more) = self.refusals.allow() {
+            tracing::warn!(target: "aldis", "refused: client {client_id:?}, SUBSCRIBE to {filter:?}: {why}{more}");
         }
     }
 }

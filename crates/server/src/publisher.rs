@@ -12,6 +12,10 @@ use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 
+/// Bytes of a PUBLISH beside its topic and payload, with no properties: the fixed header, the length
+/// of the topic and a packet identifier.
+const HEADER: usize = 5 + 2 + 2 + 1;
+
 /// A way to publish without a connection.
 #[derive(Clone)]
 pub struct Publisher {
@@ -24,6 +28,8 @@ pub struct Publisher {
 pub enum PublishError {
     /// The topic name is not valid.
     Topic(aldis_topic::TopicError),
+    /// The message is larger than `limits.packet_size`.
+    TooLarge,
     /// The publisher may not publish there.
     NotAuthorized,
     /// The retained store is at a limit.
@@ -36,6 +42,7 @@ impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PublishError::Topic(error) => write!(f, "the topic name cannot be used: {error}"),
+            PublishError::TooLarge => f.write_str("the message is larger than limits.packet_size"),
             PublishError::NotAuthorized => f.write_str("the publisher may not publish to this topic"),
             PublishError::RetainedFull => {
                 f.write_str("the retained store is full: raise limits.retained_messages or its like")
@@ -92,8 +99,11 @@ impl Publisher {
     /// # Errors
     /// A topic name that is not valid, and what [`PublishError`] names besides.
     pub async fn publish(&self, message: Message) -> Result<(), PublishError> {
-        let levels = self.broker.limits().topic_levels;
-        aldis_topic::check_topic_name(&message.topic, levels).map_err(PublishError::Topic)?;
+        let limits = self.broker.limits();
+        aldis_topic::check_topic_name(&message.topic, limits.topic_levels).map_err(PublishError::Topic)?;
+        if HEADER + message.topic.len() + message.payload.len() > limits.packet_size {
+            return Err(PublishError::TooLarge);
+        }
         let publication = Publication {
             topic: Arc::from(message.topic),
             payload: message.payload,
@@ -108,6 +118,9 @@ impl Publisher {
 
     /// Publishes several, the retained ones stored by one command.
     pub(crate) async fn publish_all(&self, publications: Vec<Arc<Publication>>) -> Result<(), PublishError> {
+        if self.broker.is_closed() {
+            return Err(PublishError::Closed);
+        }
         for publication in &publications {
             self.authorize(publication)?;
         }

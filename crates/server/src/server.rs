@@ -20,6 +20,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -159,7 +160,8 @@ impl ServerBuilder {
     }
 }
 
-/// A running broker. Dropping it stops accepting; [`Server::shutdown`] ends it properly.
+/// A running broker. Dropping it stops it in the background, as [`Server::shutdown`] does, which also
+/// waits for the end.
 pub struct Server {
     pub(crate) doors: Arc<Doors>,
     settings: parking_lot::Mutex<Settings>,
@@ -167,6 +169,8 @@ pub struct Server {
     metrics_address: Option<SocketAddr>,
     sys_interval: watch::Sender<std::time::Duration>,
     tasks: Vec<JoinHandle<()>>,
+    /// Where all this runs: a server may be dropped elsewhere.
+    runtime: Handle,
 }
 
 impl Server {
@@ -232,7 +236,8 @@ impl Server {
             metrics.map(|listener| crate::spawn(crate::metrics::serve(listener, Arc::clone(&doors)))),
         );
         let settings = parking_lot::Mutex::new(settings);
-        Ok(Server { doors, settings, addresses, metrics_address, sys_interval, tasks })
+        let runtime = Handle::current();
+        Ok(Server { doors, settings, addresses, metrics_address, sys_interval, tasks, runtime })
     }
 
     /// Where it listens; ports chosen by the system are filled in.
@@ -293,28 +298,42 @@ impl Server {
 
     /// Stops: no new connections, every client is told (0x8B) and gets what is written for it, all
     /// within the deadline of the settings. Answers how many connections were cut off.
+    ///
+    /// If the future is dropped before its end, the server goes on stopping by itself.
     pub async fn shutdown(mut self) -> usize {
-        let deadline = self.settings.lock().shutdown_deadline;
-        self.doors.closed.send_replace(true);
-        let open = &self.doors.open;
-        let stopped = timeout(deadline, async {
-            self.doors.broker.send(Command::Shutdown).await;
-            while open.load(Relaxed) > 0 {
-                // Connections are not counted down with a wake each: this runs once in a life.
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        // A task that was aborted belongs to a runtime that ends: nothing is left to be cut off.
+        self.stop().await.unwrap_or(0)
+    }
+
+    /// Stops in a task of its own, so that dropping a server ends it as properly as waiting for it.
+    fn stop(&mut self) -> JoinHandle<usize> {
+        let doors = Arc::clone(&self.doors);
+        let (deadline, tasks) = (self.settings.lock().shutdown_deadline, std::mem::take(&mut self.tasks));
+        doors.closed.send_replace(true);
+        self.runtime.spawn(async move {
+            let stopped = timeout(deadline, async {
+                doors.broker.send(Command::Shutdown).await;
+                while doors.open.load(Relaxed) > 0 {
+                    // Connections are not counted down with a wake each: this runs once in a life.
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+            });
+            let _ = stopped.await;
+            let cut_off = doors.open.load(Relaxed);
+            for task in tasks {
+                task.abort();
+                // Over when this returns: who still has a publisher is told that the broker is gone.
+                let _ = task.await;
             }
-        });
-        let _ = stopped.await;
-        let cut_off = open.load(Relaxed);
-        for task in std::mem::take(&mut self.tasks) {
-            task.abort();
-        }
-        cut_off
+            cut_off
+        })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.doors.closed.send_replace(true);
+        if !self.tasks.is_empty() {
+            drop(self.stop());
+        }
     }
 }

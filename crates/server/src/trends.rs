@@ -84,14 +84,15 @@ impl Trends {
 #[cfg(test)]
 mod tests {
     use super::{Process, Snapshot, Trends};
-    use std::time::{Duration, Instant};
+    use crate::clock;
+    use std::time::Duration;
 
     fn bytes_received(trends: &Trends) -> [f64; 3] {
         trends.loads().find(|(load, _)| load.topic == "bytes/received").unwrap().1
     }
 
     fn feed(seconds: u64, steps: u64, a_step: u64) -> Trends {
-        let (mut trends, mut snapshot, start) = (Trends::default(), Snapshot::default(), Instant::now());
+        let (mut trends, mut snapshot, start) = (Trends::default(), Snapshot::default(), clock::now());
         trends.observe(&snapshot, &Process::default(), start);
         for step in 1..=steps {
             snapshot.bytes_received += a_step;
@@ -122,7 +123,7 @@ mod tests {
     fn what_was_counted_before_the_first_look_is_no_load() {
         let mut trends = Trends::default();
         let snapshot = Snapshot { bytes_received: 1_000_000, ..Snapshot::default() };
-        let now = Instant::now();
+        let now = clock::now();
         trends.observe(&snapshot, &Process::default(), now);
         trends.observe(&snapshot, &Process::default(), now);
         trends.observe(&snapshot, &Process::default(), now + Duration::from_secs(1));
@@ -134,7 +135,7 @@ mod tests {
         let mut trends = Trends::default();
         for bytes in [None, Some(5), Some(9), Some(7), None] {
             let process = Process { anonymous_bytes: bytes, ..Process::default() };
-            trends.observe(&Snapshot::default(), &process, Instant::now());
+            trends.observe(&Snapshot::default(), &process, clock::now());
         }
         assert_eq!(trends.heap_maximum, Some(9));
     }

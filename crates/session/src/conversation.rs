@@ -211,7 +211,8 @@ impl Conversation {
                 }
             }
             Packet::Subscribe(subscribe) => {
-                let subscribing = Subscribing::check(subscribe, &self.identity, &self.limits)?;
+                let observer = &*bench.observer;
+                let subscribing = Subscribing::check(subscribe, &self.identity, &self.limits, observer)?;
                 return Ok(Some(Next::Ask(Request::Subscribe(subscribing))));
             }
             Packet::Unsubscribe(unsubscribe) => {

@@ -3,6 +3,7 @@
 use crate::limits::Limits;
 use crate::rights::{Act, Identity};
 use crate::violation::Violation;
+use crate::workbench::Observer;
 use aldis_packet::{PacketId, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe};
 use aldis_topic::TopicFilter;
 
@@ -27,7 +28,8 @@ pub struct Unsubscribing {
 }
 
 impl Subscribing {
-    /// Checks the filters of a SUBSCRIBE, and whether `identity` may subscribe to them.
+    /// Checks the filters of a SUBSCRIBE, and whether `identity` may subscribe to them; `observer`
+    /// hears of those that are refused.
     ///
     /// # Errors
     /// A filter that the standard forbids: the packet is malformed as a whole.
@@ -35,6 +37,7 @@ impl Subscribing {
         subscribe: Subscribe,
         identity: &Identity,
         limits: &Limits,
+        observer: &dyn Observer,
     ) -> Result<Subscribing, Violation> {
         let filters = subscribe.filters.into_iter().map(|(text, options)| {
             let filter = match parse(&text, limits)? {
@@ -43,6 +46,9 @@ impl Subscribing {
                 }
                 parsed => parsed,
             };
+            if let Err(reason) = filter {
+                observer.refused_filter(&identity.client_id, &text, reason);
+            }
             Ok((filter, options))
         });
         Ok(Subscribing {

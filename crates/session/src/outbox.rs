@@ -211,7 +211,7 @@ impl Outbox {
         acks: &[(AckKind, PacketId, ReasonCode)],
         bench: &mut Workbench,
     ) -> Result<bool, Violation> {
-        if connection != self.connection || self.state == State::Closed {
+        if connection != self.connection || self.wire.is_none() {
             return Ok(false);
         }
         for (kind, id, reason) in acks {

@@ -24,6 +24,8 @@ pub trait Observer: Send + Sync {
     fn sent(&self, client_id: &str, packet: &dyn fmt::Display);
     /// A publication was refused.
     fn refused(&self, client_id: &str, topic: &str, reason: RefuseReason);
+    /// A subscription was refused, with this reason code in SUBACK.
+    fn refused_filter(&self, client_id: &str, filter: &str, reason: ReasonCode);
 }
 
 /// An observer that looks away.
@@ -36,6 +38,7 @@ impl Observer for NoObserver {
     fn received(&self, _: &str, _: &dyn fmt::Display) {}
     fn sent(&self, _: &str, _: &dyn fmt::Display) {}
     fn refused(&self, _: &str, _: &str, _: RefuseReason) {}
+    fn refused_filter(&self, _: &str, _: &str, _: ReasonCode) {}
 }
 
 /// Scratch space of one thread. It is empty between two read batches: [`Workbench::finish`] writes
@@ -84,6 +87,9 @@ impl Workbench {
         self.now = now;
         self.memory_full = memory_full;
         self.traces = self.observer.traces();
+        // Only a batch that panicked leaves anything here.
+        self.answers.clear();
+        self.acks.clear();
     }
 
     /// The totals that this workbench posts to.

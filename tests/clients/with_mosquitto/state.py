@@ -3,7 +3,7 @@
 import time
 
 import expect
-from tools import Subscriber, publish, publish_lines
+from tools import Subscriber, publish, publish_lines, retain_until_clean_up
 
 
 def _retained_exactly(version, name, expected, properties=False):
@@ -55,6 +55,7 @@ def will(version):
     for level in (0, 1, 2):
         for retain in (False, True):
             name = expect.topic(f"kept/{level}/{int(retain)}")
+            retain_until_clean_up(name)
             arguments = ["--will-topic", name, "--will-payload", f"died {level}"]
             arguments += ["--will-qos", str(level)] + (["--will-retain"] if retain else [])
             mortal = Subscriber(
@@ -66,8 +67,6 @@ def will(version):
                 kept.append((name, f"died {level}".encode(), level, 1))
     _will_after_disconnect(version, watcher)
     _retained_exactly(version, "retained wills", kept)
-    for name, *_ in kept:
-        publish(version, name, b"", 1, retain=True)
 
 
 def _will_after_disconnect(version, watcher):

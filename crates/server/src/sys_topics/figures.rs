@@ -160,11 +160,12 @@ fn heap(trends: &Trends, process: &Process) -> impl Iterator<Item = Row> {
 #[cfg(test)]
 mod tests {
     use super::{Figure, Snapshot, figures};
+    use crate::clock;
     use crate::process::Process;
     use crate::trends::Trends;
     use aldis_session::DropReason;
     use std::collections::BTreeMap;
-    use std::time::{Duration, Instant};
+    use std::time::Duration;
 
     fn payloads(figures: &[Figure]) -> BTreeMap<&str, String> {
         let by_topic: BTreeMap<_, _> = figures.iter().map(|f| (f.topic.as_str(), f.payload())).collect();
@@ -235,7 +236,7 @@ mod tests {
 
     #[test]
     fn loads_are_there_for_each_period() {
-        let (mut trends, start) = (Trends::default(), Instant::now());
+        let (mut trends, start) = (Trends::default(), clock::now());
         let mut snapshot = Snapshot::default();
         trends.observe(&snapshot, &Process::default(), start);
         snapshot.packets_received[1] = 2;
