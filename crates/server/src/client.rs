@@ -101,6 +101,7 @@ impl Client {
     async fn end(self, ending: Ending) {
         let client_id = Arc::clone(&self.conversation.identity.client_id);
         if let Ending::Closed(farewell) = ending {
+            self.doors.ended.count(farewell.reason);
             self.say_farewell(farewell);
         }
         match ending {

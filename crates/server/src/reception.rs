@@ -53,6 +53,7 @@ pub(crate) async fn receive(connection: Connection, doors: Arc<Doors>, trusted: 
 
 /// Says no: the CONNACK if there is one, then the end.
 async fn turn_away(refusal: &Refusal, half: ReadHalf, write: &dyn WriteHalf, peer: &str, doors: &Doors) {
+    doors.ended.count(refusal.why.reason);
     if let Some(more) = doors.refusals.allow() {
         tracing::info!(target: "aldis", "refused: connection from {peer}: {}{more}", refusal.why);
     }

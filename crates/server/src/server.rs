@@ -13,6 +13,7 @@ use crate::settings::Settings;
 use crate::transport::{Connection, memory};
 use crate::trends::Trends;
 use aldis_broker::{Broker, Command};
+use aldis_packet::{PacketType, ReasonCode};
 use aldis_session::{Counters, Rights};
 use aldis_store::{Log as Store, MemoryLog};
 use std::fmt;
@@ -82,9 +83,38 @@ pub(crate) struct Doors {
     pub(crate) accepted: AtomicU64,
     /// Connections turned away because `limits.connections` were open.
     pub(crate) turned_away: AtomicU64,
+    /// Connections that the broker refused or ended, by reason code.
+    pub(crate) ended: Ended,
     /// What `$SYS` and metrics remember. A lock: written every few seconds, read by a scrape.
     pub(crate) trends: parking_lot::Mutex<Trends>,
     closed: watch::Sender<bool>,
+}
+
+/// How many connections ended for each reason code that a server can give.
+pub(crate) struct Ended(Vec<(ReasonCode, AtomicU64)>);
+
+impl Default for Ended {
+    fn default() -> Ended {
+        let given = ReasonCode::all().filter(|reason| {
+            reason.is_error()
+                && (reason.valid_in(PacketType::Disconnect) || reason.valid_in(PacketType::Connack))
+        });
+        Ended(given.map(|reason| (reason, AtomicU64::new(0))).collect())
+    }
+}
+
+impl Ended {
+    pub(crate) fn count(&self, reason: ReasonCode) {
+        if let Some((_, count)) = self.0.iter().find(|(known, _)| *known == reason) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Each reason code in the words of the standard, and its count.
+    pub(crate) fn counts(&self) -> Vec<(String, u64)> {
+        let words = |reason: &ReasonCode| reason.to_string().to_lowercase().replace([' ', '-'], "_");
+        self.0.iter().map(|(reason, count)| (words(reason), count.load(Relaxed))).collect()
+    }
 }
 
 /// One of `limits.connections`.
@@ -216,6 +246,7 @@ impl Server {
             open: Arc::default(),
             accepted: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
+            ended: Ended::default(),
             trends: parking_lot::Mutex::default(),
             closed: watch::channel(false).0,
         });

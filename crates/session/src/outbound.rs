@@ -250,7 +250,7 @@ impl Outbound {
         bytes: &mut Segments,
         bench: &mut Workbench,
     ) -> bool {
-        let alias = match &self.aliases {
+        let mut alias = match &self.aliases {
             Some(aliases) => aliases.choose(offering.topic),
             None => AliasUse::None,
         };
@@ -259,7 +259,7 @@ impl Outbound {
             AliasUse::Introduce(alias) => (offering.topic, Some(alias)),
             AliasUse::Known(alias) => ("", Some(alias)),
         };
-        let head = PublishHead {
+        let mut head = PublishHead {
             version: self.terms.version,
             dup,
             qos: terms.qos,
@@ -272,10 +272,17 @@ impl Outbound {
             forwarded: offering.properties,
         };
         let payload = offering.payload;
-        if self.terms.maximum_packet_size != u32::MAX
-            && head.packet_size(payload.len()) > self.terms.maximum_packet_size as usize
-        {
-            return false;
+        if self.terms.maximum_packet_size != u32::MAX {
+            let maximum = self.terms.maximum_packet_size as usize;
+            if let AliasUse::Introduce(_) = alias
+                && head.packet_size(payload.len()) > maximum
+            {
+                // The new alias is what makes it too large: it goes without.
+                (alias, head.topic_alias) = (AliasUse::None, None);
+            }
+            if head.packet_size(payload.len()) > maximum {
+                return false;
+            }
         }
         let open = bytes.open(&mut bench.spare);
         head.encode(payload.len(), open);

@@ -79,8 +79,8 @@ def frames(version):
     for bits in range(1, 16):
         data = p.connect(version, f"flags-{bits}", first=0x10 | bits)
         yield First(f"{p.NAMES[version]} CONNECT flags {bits:04b}", version, data, OK if version == V31 else wrong(version, MALFORMED))
-    yield First(f"{p.NAMES[version]} five bytes of Remaining Length", version, b"\x10\xff\xff\xff\xff\x01" + body, SILENCE)
-    yield First(f"{p.NAMES[version]} Remaining Length not minimal", version, b"\x10\x8a\x80\x00" + body, frozenset({0x81}) if version == V5 else SILENCE)
+    yield First(f"{p.NAMES[version]} five bytes of Remaining Length", version, b"\x10\xff\xff\xff\xff\x01" + body, wrong(version, MALFORMED))
+    yield First(f"{p.NAMES[version]} Remaining Length not minimal", version, b"\x10\x8a\x80\x00" + body, wrong(version, MALFORMED))
     for announced in (256 * 1024, (1 << 28) - 1):
         # With the body's beginning MQTT 5 can be told 0x95; nothing at all is right as well.
         data = b"\x10" + p.variable(announced) + body

@@ -152,6 +152,13 @@ fn held(snapshot: &Snapshot, to: &mut Exposition) {
 }
 
 fn clients(snapshot: &Snapshot, to: &mut Exposition) {
+    to.labelled(
+        "aldis_connections_ended_total",
+        Kind::Counter,
+        "Connections that the broker refused or ended, by reason code",
+        "reason",
+        snapshot.ended.iter().map(|(reason, count)| (reason.as_str(), *count)),
+    );
     for (name, kind, help, count) in [
         (
             "aldis_connections",
