@@ -14,7 +14,7 @@ use crate::server::Doors;
 use aldis_broker::{Answer, Command};
 use aldis_packet::{Disconnect, Packet, ProtocolVersion, ReasonCode, Suback, Unsuback};
 use aldis_session::{
-    Conversation, Ending, Errands, Farewell, Held, Next, Request, Session, Subscribing, Unsubscribing,
+    Conversation, Ending, Errands, Farewell, Held, Next, Request, Session, State, Subscribing, Unsubscribing,
     Violation, Wire,
 };
 use std::future::poll_fn;
@@ -98,11 +98,15 @@ impl Client {
         Box::pin(self.end(ending)).await;
     }
 
-    async fn end(self, ending: Ending) {
+    async fn end(mut self, ending: Ending) {
         let client_id = Arc::clone(&self.conversation.identity.client_id);
         if let Ending::Closed(farewell) = ending {
             self.doors.ended.count(farewell.reason);
             self.say_farewell(farewell);
+            // Nobody waits for this session, so what is on its way may still leave.
+            if farewell.reason != ReasonCode::SessionTakenOver {
+                let _ = timeout(LINGER, self.write_out()).await;
+            }
         }
         match ending {
             Ending::Closed(Farewell { reason, .. }) if !is_ordinary(reason) => {
@@ -302,6 +306,29 @@ impl Client {
                 }
                 () = self.link.rung() => {}
                 _ = poll_fn(|cx| self.link.poll_writable(cx)), if errands.blocked => self.write_on(),
+            }
+        }
+    }
+
+    /// Writes until nothing is left, or the connection is lost.
+    async fn write_out(&mut self) {
+        loop {
+            let (state, errands) = {
+                let mut outbox = self.session.outbox.lock();
+                (outbox.state(), outbox.errands(self.conversation.connection))
+            };
+            match state {
+                _ if errands.lost => return,
+                State::Blocked => {
+                    let _ = poll_fn(|cx| self.link.poll_writable(cx)).await;
+                    self.write_on();
+                }
+                State::Dirty if errands.flush => {
+                    at_desk(&self.broker, |desk| desk.bench.owe(&self.session));
+                }
+                // Somebody else writes, and hands over or is done before long.
+                State::Dirty | State::Writing => tokio::task::yield_now().await,
+                _ => return,
             }
         }
     }

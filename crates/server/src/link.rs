@@ -3,9 +3,12 @@
 
 use crate::transport::WriteHalf;
 use aldis_session::Wire;
-use std::io::{self, IoSlice};
 use atomic_waker::AtomicWaker;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::{AcqRel, Relaxed, Release}};
+use std::io::{self, IoSlice};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{AcqRel, Relaxed, Release},
+};
 use std::task::{Context, Poll};
 
 /// The shared side of one connection.

@@ -74,7 +74,7 @@ impl Server {
         match reason {
             Some(ReasonCode::NotAuthorized) => Err(SubscribeError::NotAuthorized),
             Some(reason) if reason.is_error() => Err(SubscribeError::Refused(reason)),
-            _ => Ok(Subscriber { client: Some(client), owed: VecDeque::new() }),
+            _ => Ok(Subscriber { client: Some(client), owed: VecDeque::new(), unreleased: 0 }),
         }
     }
 
@@ -104,6 +104,8 @@ pub struct Subscriber {
     /// Acknowledgements that are not sent yet, in order: that of the message given out last, and
     /// what answers the broker's PUBRELs.
     owed: VecDeque<(AckKind, PacketId)>,
+    /// QoS 2 messages whose PUBREL has not come yet.
+    unreleased: usize,
 }
 
 impl fmt::Debug for Subscriber {
@@ -130,29 +132,39 @@ impl Subscriber {
 
     async fn next(&mut self) -> Result<Message, ClientError> {
         loop {
-            let client = self.client.as_mut().ok_or(ClientError::Closed)?;
-            settle(client, &mut self.owed).await?;
-            match client.receive().await? {
-                Received::Publish(message) => {
-                    let kind = match message.qos {
-                        QoS::ExactlyOnce => AckKind::Pubrec,
-                        QoS::AtMostOnce | QoS::AtLeastOnce => AckKind::Puback,
-                    };
-                    self.owed.extend(message.packet_id.map(|id| (kind, id)));
-                    return Ok(message);
-                }
-                Received::Ack(Ack { kind: AckKind::Pubrel, packet_id, .. }) => {
-                    self.owed.push_back((AckKind::Pubcomp, packet_id));
-                }
-                Received::Disconnect(disconnect) => return Err(ClientError::Disconnected(disconnect)),
-                _ => {}
+            let Some(message) = self.step().await? else { continue };
+            if let Some(packet_id) = message.packet_id {
+                let exactly_once = message.qos == QoS::ExactlyOnce;
+                let kind = if exactly_once { AckKind::Pubrec } else { AckKind::Puback };
+                self.owed.push_back((kind, packet_id));
+                self.unreleased += usize::from(exactly_once);
             }
+            return Ok(message);
         }
     }
 
-    /// Ends the subscription: the last message is acknowledged, and the broker has heard of the end
-    /// when this returns. Messages that were not received are dropped with the session, and counted.
+    /// Sends what is owed and takes in one packet; gives it out if it is a message.
+    async fn step(&mut self) -> Result<Option<Message>, ClientError> {
+        let client = self.client.as_mut().ok_or(ClientError::Closed)?;
+        // An error means that the broker has closed; what it had sent before can still be received.
+        let _ = settle(client, &mut self.owed).await;
+        match client.receive().await? {
+            Received::Publish(message) => Ok(Some(message)),
+            Received::Ack(Ack { kind: AckKind::Pubrel, packet_id, .. }) => {
+                self.owed.push_back((AckKind::Pubcomp, packet_id));
+                self.unreleased = self.unreleased.saturating_sub(1);
+                Ok(None)
+            }
+            Received::Disconnect(disconnect) => Err(ClientError::Disconnected(disconnect)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Ends the subscription: what was received is acknowledged to the end, and the broker has heard
+    /// of the end when this returns. What was not received is dropped with the session, and counted.
     pub async fn close(mut self) {
+        // Messages that come meanwhile are received by nobody, so nobody acknowledges them.
+        while self.unreleased > 0 && self.step().await.is_ok() {}
         let Some(mut client) = self.client.take() else { return };
         if settle(&mut client, &mut self.owed).await.is_ok() {
             // An error means that the broker has ended it already.

@@ -1,7 +1,7 @@
 //! What the broker writes to its log about packets and refusals.
 
-use aldis_session::{Observer, RefuseReason};
 use aldis_packet::ReasonCode;
+use aldis_session::{Observer, RefuseReason};
 use std::fmt::Display;
 
 /// Packets at the level `trace`, refusals at the default level.

@@ -18,6 +18,9 @@ const _: () = assert!(LARGE < READ_BUFFER);
 /// length alone allocates no more than this.
 const AHEAD: usize = 64 << 10;
 
+/// Bytes that are thrown away at most before a connection is closed.
+const DRAINED: usize = 1 << 20;
+
 /// What is left over between two reads.
 enum Rest {
     /// Nothing: an idle connection.
@@ -166,7 +169,7 @@ impl Reader {
     /// bytes resets it, and the peer might lose what was just sent to it.
     pub(crate) async fn drain(&mut self) {
         let mut scrap = [0; 512];
-        loop {
+        for _ in 0..DRAINED / scrap.len() {
             let mut read = ReadBuf::new(&mut scrap);
             let polled = std::future::poll_fn(|cx| Pin::new(&mut self.half).poll_read(cx, &mut read)).await;
             if polled.is_err() || read.filled().is_empty() {
