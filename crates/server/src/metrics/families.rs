@@ -236,6 +236,7 @@ fn mosquitto(figure: &Figure, to: &mut Exposition) {
 #[cfg(test)]
 mod tests {
     use super::{Process, Snapshot, Trends, exposition};
+    use crate::server::Ended;
     use std::collections::BTreeSet;
 
     fn scrape(snapshot: &Snapshot) -> String {
