@@ -8,6 +8,7 @@ with the right code, 3.x is just closed; nothing else happens because of it, whi
 `#` watches; and the broker goes on serving.
 """
 
+import concurrent.futures
 import selectors
 import socket
 import time
@@ -24,25 +25,39 @@ script = Script("Malformed and forbidden packets, and what strangers can cost.")
 SHOWN = 12
 
 
+# Cases that run at the same time: a broker may let a connection that it has refused linger for a moment.
+AT_ONCE = 32
+
+
 def run_grid(port, grid, check):
-    """Runs every case and fails with all that went wrong."""
-    names, failures = set(), []
-    for case in grid:
-        expect((case.version, case.name) not in names, f"two cases are called {case.name!r}")
-        names.add((case.version, case.name))
+    """Runs every case and fails with all that went wrong. Those that are accepted go one after the other, as
+    they may have the same client id."""
+
+    def failure_of(case):
         try:
             check(port, case)
         except Failure as failure:
-            failures.append(f"{p.NAMES[case.version]} {case.name}: {failure}")
-    script.note(f"{len(names)} cases")
+            return f"{p.NAMES[case.version]} {case.name}: {failure}"
+        return None
+
+    grid = list(grid)
+    names = {(case.version, case.name) for case in grid}
+    expect(len(names) == len(grid), "two cases have the same name")
+    accepted = [case for case in grid if case.codes in (None, {0})]
+    refused = [case for case in grid if case.codes not in (None, {0})]
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        failures = [*map(failure_of, accepted), *pool.map(failure_of, refused)]
+    failures = [failure for failure in failures if failure]
+    script.note(f"{len(accepted)} cases that are allowed, {len(refused)} that are not")
     if failures:
         more = f"; and {len(failures) - SHOWN} more" if len(failures) > SHOWN else ""
-        raise Failure(f"{len(failures)} of {len(names)} cases:\n   " + "\n   ".join(failures[:SHOWN]) + more)
+        raise Failure(f"{len(failures)} of {len(grid)} cases:\n   " + "\n   ".join(failures[:SHOWN]) + more)
 
 
 def check_established(port, case):
     """Sends the bytes of a case on a connection that is logged in."""
-    with client(port, case.version, "x" if case.version == p.V31 else "") as connection:
+    # 3.1 has no empty client id.
+    with client(port, case.version, f"{hash(case.name):x}" if case.version == p.V31 else "") as connection:
         connection.send(case.data)
         if case.codes is None:
             connection.send(p.PING)
@@ -87,7 +102,8 @@ def check_first(port, case):
 
 def grid_case(grid, check, allowed_topics):
     """Runs a grid beside a witness that must hear nothing of it but what is allowed."""
-    with script.broker() as broker:
+    # Nothing in a grid is to wait for a deadline.
+    with script.broker(settings={"limits.first_packet_timeout": "1 h"}) as broker:
         witness = client(broker.port, client_id="witness").subscribe("#")
         run_grid(broker.port, grid, check)
         with client(broker.port) as last:
@@ -245,8 +261,9 @@ def what_is_announced_is_not_allocated():
         sent = drop
         while sent < 10 * drop:
             grown = settled_memory(broker) - before
-            # A buffer that doubles holds at most twice what came; 8 KiB are for task and socket.
-            allowed = strangers * (2 * sent + 8192) + (4 << 20)
+            # A buffer that makes room for as much again, and doubles to get it, holds at most four times what
+            # came; 8 KiB are for task and socket.
+            allowed = strangers * (4 * sent + 8192) + (4 << 20)
             expect(grown <= allowed, f"{sent} bytes each from {strangers}: {grown >> 10} KiB, not {allowed >> 10}")
             for one, _ in opened:
                 one.sendall(bytes(drop))

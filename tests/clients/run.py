@@ -2,9 +2,10 @@
 """Runs real MQTT clients against a broker and says which scenarios hold.
 
 The broker must be running already; it may be any. Each scenario is a process of its own, written
-in its client's language (see with_mosquitto/, with_paho/, with_mqttjs/), compares the complete
-list of what it received with what it must have received, and uses topics and client ids that no
-other run uses. A client that is missing makes its scenarios fail by name; `setup.py` installs it.
+in its client's language (see with_mosquitto/, with_paho/, with_mqttjs/, with_rumqttc/), compares
+the complete list of what it received with what it must have received, and uses topics and client
+ids that no other run uses. A client that is missing makes its scenarios fail by name; `setup.py`
+installs it, but for rumqttc, whose scenarios cargo builds.
 
     tests/clients/run.py --port 1883            everything
     tests/clients/run.py --port 1883 --only paho-5-will
@@ -28,7 +29,9 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-TARGET = HERE.parent.parent / "target" / "clients"
+ROOT = HERE.parent.parent
+TARGET = ROOT / "target" / "clients"
+RUMQTTC = ROOT / "target" / "release" / "aldis-rumqttc-scenarios"
 
 ALL, NEW, FIVE = ("31", "311", "5"), ("311", "5"), ("5",)
 # Client → scenario → the MQTT versions it runs with. `--self-test` checks that it is complete.
@@ -89,7 +92,25 @@ CATALOGUE = {
         "subscribe-options": FIVE,
         "subscription-identifiers": FIVE,
     },
-    # 100,000 retained messages: set by MQTT.js, read by all three clients, deleted.
+    "rumqttc": {
+        "qos": NEW,
+        "large": NEW,
+        "overlap": NEW,
+        "shared": NEW,
+        "request-response": NEW,
+        "many": NEW,
+        "topic-alias": FIVE,
+        "retained": NEW,
+        "will": NEW,
+        "session": NEW,
+        "redelivery": NEW,
+        "unsubscribe": NEW,
+        "take-over": NEW,
+        "properties": FIVE,
+        "subscribe-options": FIVE,
+        "subscription-identifiers": FIVE,
+    },
+    # 100,000 retained messages: set by MQTT.js, read by these three clients, deleted.
     "together": {"retained-100k": NEW},
 }
 # Run alone, after the others: it subscribes to `#` and so would receive all they publish.
@@ -147,6 +168,8 @@ def missing_tool(client, options):
             return "node is missing: apt-get install nodejs npm"
         if not (options.node / "node_modules" / "mqtt" / "package.json").exists():
             return f"the npm package mqtt is missing in {options.node}: {with_setup}"
+    if client == "rumqttc" and not os.access(options.rumqttc, os.X_OK):
+        return f"{options.rumqttc} is missing: cargo build --release -p aldis-rumqttc-scenarios"
     return None
 
 
@@ -155,6 +178,8 @@ def command_of(client, options):
         return ["node", str(HERE / "with_mqttjs" / "main.js")]
     if client == "paho":
         return [str(options.venv / "bin" / "python"), str(HERE / "with_paho" / "main.py")]
+    if client == "rumqttc":
+        return [str(options.rumqttc)]
     return [sys.executable, str(HERE / f"with_{client}" / "main.py")]
 
 
@@ -294,11 +319,13 @@ def read_options():
     parser.add_argument("--list", action="store_true", help="print the scenarios' names and end")
     parser.add_argument("--venv", type=pathlib.Path, default=TARGET / "venv")
     parser.add_argument("--node", type=pathlib.Path, default=TARGET / "node")
+    parser.add_argument("--rumqttc", type=pathlib.Path, default=RUMQTTC, help="what cargo built")
     parser.add_argument("--broker-name", choices=["aldis", "mosquitto"], default="aldis")
     parser.add_argument("--deadline", type=float, default=30.0, help="seconds to wait for messages")
     parser.add_argument("--self-test", action="store_true", help="does each fail when it must?")
     options = parser.parse_args()
     options.venv, options.node = options.venv.absolute(), options.node.absolute()
+    options.rumqttc = options.rumqttc.absolute()
     return parser, options
 
 

@@ -6,7 +6,7 @@ use aldis_session::{Counters, Limits, Rights};
 use parking_lot::RwLock;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use tokio::sync::{mpsc, oneshot};
 
 /// Where an answer of the Broker goes.
@@ -26,6 +26,7 @@ pub(crate) enum ToBroker {
 /// What the handle leads to.
 pub(crate) struct Shared {
     commands: mpsc::Sender<ToBroker>,
+    commands_sent: AtomicU64,
     pub(crate) routes: Arc<Routes>,
     pub(crate) retained: Arc<Retained>,
     pub(crate) population: Arc<Population>,
@@ -59,6 +60,7 @@ impl BrokerHandle {
     ) -> BrokerHandle {
         BrokerHandle(Arc::new(Shared {
             commands,
+            commands_sent: AtomicU64::new(0),
             routes: broker.routes(),
             retained: broker.retained(),
             population: broker.population(),
@@ -98,7 +100,13 @@ impl BrokerHandle {
         self.tell(ToBroker::Command(command)).await;
     }
 
+    /// Commands sent since the start.
+    pub(crate) fn commands_sent(&self) -> u64 {
+        self.commands_sent.load(Relaxed)
+    }
+
     async fn tell(&self, command: ToBroker) {
+        self.commands_sent.fetch_add(1, Relaxed);
         // The Broker's task outlives every Client; it can only be gone while the runtime ends.
         let _ = self.commands.send(command).await;
     }

@@ -327,6 +327,12 @@ impl Server {
         Arc::clone(&self.doors.broker.counters)
     }
 
+    /// Commands that the Broker was given since the start. A PUBLISH is one only if it is retained,
+    /// and then together with those that were read with it (law 5).
+    pub fn commands(&self) -> u64 {
+        self.doors.broker.commands_sent()
+    }
+
     /// Stops: no new connections, every client is told (0x8B) and gets what is written for it, all
     /// within the deadline of the settings. Answers how many connections were cut off.
     ///

@@ -41,9 +41,11 @@ pub enum Request {
 /// its publisher is owed.
 #[derive(Debug)]
 pub struct Held {
-    /// The message; `None` for a repeat that is only answered.
+    /// The message; `None` for one that is only answered: a repeat, or one that is refused.
     pub publication: Option<Arc<Publication>>,
     answer: Option<(AckKind, PacketId)>,
+    /// What the answer says when there is no message.
+    reason: ReasonCode,
 }
 
 /// What the shell does after a turn.
@@ -156,9 +158,22 @@ impl Conversation {
         }
         drop(inbound);
         if let Err(violation) = self.settle(bench) {
+            if let Next::Ask(Request::Retain(held)) = &turned.next {
+                self.forget(held);
+            }
             turned.next = Next::End(Ending::Closed(violation.into()));
         }
         turned
+    }
+
+    /// Held publications go with their connection, unanswered: sent again, they are new.
+    fn forget(&self, held: &[Held]) {
+        let mut inbound = self.session.inbound.lock();
+        for held in held.iter().filter(|held| held.publication.is_some()) {
+            if let Some((AckKind::Pubrec, id)) = held.answer {
+                inbound.release(id);
+            }
+        }
     }
 
     fn packets(&mut self, batch: &mut Batch<'_>, router: &dyn Router, bench: &mut Workbench) -> Turned {
@@ -311,7 +326,8 @@ impl Conversation {
             owned: OnceCell::new(),
         };
         if publish.retain || !batch.held.is_empty() {
-            batch.held.push(Held { publication: Some(Arc::clone(offering.publication())), answer });
+            let publication = Some(Arc::clone(offering.publication()));
+            batch.held.push(Held { publication, answer, reason: ReasonCode::Success });
             self.route = cached;
             return Ok(());
         }
@@ -338,11 +354,7 @@ impl Conversation {
             && batch.inbound.holds(id)
         {
             bench.tally.refuse(RefuseReason::Repeated);
-            if batch.held.is_empty() {
-                self.answer(answer, true, bench);
-            } else {
-                batch.held.push(Held { publication: None, answer });
-            }
+            self.answer_only(answer, ReasonCode::Success, batch, bench);
             return Ok(false);
         }
         let owed = batch.unanswered + batch.inbound.unreleased();
@@ -358,11 +370,11 @@ impl Conversation {
             bench.tally.refuse(RefuseReason::NotAuthorized);
             bench.observer.refused(&self.identity.client_id, topic, RefuseReason::NotAuthorized);
             // 3.x knows no refusal: acknowledged as usual, and not routed [MQTT-3.3.5-2].
-            if let Some((kind, id)) = answer {
-                self.encode_answer(kind, id, ReasonCode::NotAuthorized, bench);
-                if self.version != ProtocolVersion::V5 && publish.qos == QoS::ExactlyOnce {
-                    batch.inbound.received(id);
-                }
+            self.answer_only(answer, ReasonCode::NotAuthorized, batch, bench);
+            if let (QoS::ExactlyOnce, Some((_, id))) = (publish.qos, answer)
+                && self.version != ProtocolVersion::V5
+            {
+                batch.inbound.received(id);
             }
             return Ok(false);
         }
@@ -372,6 +384,22 @@ impl Conversation {
             _ => {}
         }
         Ok(true)
+    }
+
+    /// Answers a PUBLISH that is not routed, in its turn: behind those that are held
+    /// [MQTT-4.6.0-2].
+    fn answer_only(
+        &self,
+        answer: Option<(AckKind, PacketId)>,
+        reason: ReasonCode,
+        batch: &mut Batch<'_>,
+        bench: &mut Workbench,
+    ) {
+        if !batch.held.is_empty() {
+            batch.held.push(Held { publication: None, answer, reason });
+        } else if let Some((kind, id)) = answer {
+            self.encode_answer(kind, id, reason, bench);
+        }
     }
 
     fn check_topic(&self, topic: &str) -> Result<(), Violation> {
@@ -396,9 +424,11 @@ impl Conversation {
         router: &dyn Router,
         bench: &mut Workbench,
     ) {
-        for (position, Held { publication, answer }) in held.into_iter().enumerate() {
+        for (position, Held { publication, answer, reason }) in held.into_iter().enumerate() {
             let Some(publication) = publication else {
-                self.answer(answer, true, bench);
+                if let Some((kind, id)) = answer {
+                    self.encode_answer(kind, id, reason, bench);
+                }
                 continue;
             };
             if refused.contains(&position) {
@@ -469,13 +499,19 @@ impl Conversation {
         Ok(())
     }
 
-    /// Appends an answer of the Broker (SUBACK, UNSUBACK) or a DISCONNECT.
+    /// Appends an answer of the Broker (SUBACK, UNSUBACK) or a DISCONNECT, which nothing follows
+    /// [MQTT-3.14.4-1].
     pub fn append(&self, packet: &Packet<'_>, encoded: &[u8], bench: &mut Workbench) {
         bench.tally.sent(packet.packet_type() as u8);
         if bench.traces {
             bench.observer.sent(&self.identity.client_id, packet);
         }
-        let dirty = self.session.outbox.lock().answer(self.connection, encoded, bench);
+        let mut outbox = self.session.outbox.lock();
+        let dirty = outbox.answer(self.connection, encoded, bench);
+        if let Packet::Disconnect(disconnect) = packet {
+            outbox.last_words(self.connection, Farewell::new(disconnect.reason, "DISCONNECT was sent"));
+        }
+        drop(outbox);
         if dirty {
             bench.dirty.push(Arc::clone(&self.session));
         }

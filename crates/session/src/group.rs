@@ -5,17 +5,19 @@
 //! takes from there. The mutex is one of the two locks of the data path (law 2): it is held to
 //! choose or to move one message, and released before an Outbox is locked. A member that was
 //! refused and freed itself in between is not lost: `freed` counts, so an old refusal cannot
-//! overwrite newer readiness, and whoever queues a message wakes a member that is ready.
+//! overwrite newer readiness; whoever leaves a message in the queue tells every member that is
+//! ready; and a member that refused or was told comes by itself as soon as it has room.
 
 use crate::counters::{DropReason, Ledger};
 use crate::limits::Limits;
 use crate::outbound::Offered;
 use crate::publication::{Offering, Publication};
+use crate::rights::Act;
 use crate::route::Subscription;
 use crate::session::Session;
 use crate::workbench::Workbench;
 use aldis_packet::QoS;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -61,25 +63,38 @@ impl Group {
             for _ in 0..inner.members.len() {
                 let Some((subscription, freed)) = inner.choose() else { break };
                 drop(inner);
-                match subscription.session.offer_shared(&subscription, self, offering, bench) {
-                    Offered::Full | Offered::NotConcerned => {}
-                    _ => return,
+                let offered = subscription.session.offer_shared(&subscription, self, offering, bench);
+                if !matches!(offered, Offered::Full | Offered::NotConcerned) {
+                    return;
                 }
                 inner = self.inner.lock();
-                inner.refused(subscription.session.number, freed);
+                if offered == Offered::Full {
+                    inner.refused(subscription.session.number, freed);
+                }
             }
         }
-        self.keep(&mut inner, offering, bench);
-        let ready = inner.ready_for_work();
         drop(inner);
-        tell(ready);
+        let allowed = self.reaches_somebody(offering.topic);
+        let mut inner = self.inner.lock();
+        self.keep(&mut inner, offering, allowed, bench);
+        tell(inner);
     }
 
-    fn keep(&self, inner: &mut Inner, offering: &Offering<'_>, bench: &mut Workbench) {
+    /// Whether any member, ready or not, may receive from this topic (law 11).
+    fn reaches_somebody(&self, topic: &str) -> bool {
+        let member = |index: usize| Some(Arc::clone(&self.inner.lock().members.get(index)?.subscription));
+        (0..).map_while(member).any(|subscription| subscription.session.may_receive(topic))
+    }
+
+    fn keep(&self, inner: &mut Inner, offering: &Offering<'_>, allowed: bool, bench: &mut Workbench) {
         inner.offered(bench);
         let weight = offering.weight();
-        let reason = if offering.qos == QoS::AtMostOnce && !inner.members.iter().any(|member| member.online) {
+        let nobody = inner.members.is_empty()
+            || (offering.qos == QoS::AtMostOnce && !inner.members.iter().any(|member| member.online));
+        let reason = if nobody {
             Some(DropReason::NoMember)
+        } else if !allowed {
+            Some(DropReason::NotAuthorized)
         } else if inner.queue.len() >= self.limits.queue_messages
             || inner.bytes + weight > self.limits.queue_bytes
         {
@@ -101,13 +116,16 @@ impl Group {
 
     /// The member of this session has room: it takes from the queue what it can send now.
     pub fn pull(self: &Arc<Self>, session: &Arc<Session>, bench: &mut Workbench) {
+        let identity = session.outbox.lock().outbound.identity.clone();
         loop {
             let mut inner = self.inner.lock();
             let Some(member) = inner.member(session.number) else { return };
             member.freed += 1;
             (member.ready, member.online) = (true, true);
             let subscription = Arc::clone(&member.subscription);
-            let Some(publication) = inner.queue.pop_front() else { return };
+            let mut queue = inner.queue.iter();
+            let first = queue.position(|publication| identity.may(Act::Receive, &publication.topic));
+            let Some(publication) = first.and_then(|first| inner.queue.remove(first)) else { return };
             inner.left(&publication, bench);
             drop(inner);
             if publication.expired(bench.now) {
@@ -122,10 +140,7 @@ impl Group {
                     if let Some(member) = inner.member(session.number) {
                         member.ready = false;
                     }
-                    let ready = inner.ready_for_work();
-                    drop(inner);
-                    tell(ready);
-                    return;
+                    return tell(inner);
                 }
                 _ => {}
             }
@@ -150,6 +165,7 @@ impl Group {
                 freed: 0,
             });
         }
+        tell(inner);
     }
 
     /// Removes a member; true if none is left. What waits then is dropped and counted.
@@ -162,8 +178,10 @@ impl Group {
                 inner.offered(bench);
                 inner.ledger.drop_delivery(DropReason::SessionEnded, 1, &mut bench.tally);
             }
+            return true;
         }
-        inner.members.is_empty()
+        tell(inner);
+        false
     }
 
     /// A member went offline: nothing new is begun with it.
@@ -172,23 +190,39 @@ impl Group {
         if let Some(member) = inner.member(session) {
             (member.online, member.ready) = (false, false);
         }
+        tell(inner);
     }
 
     /// Messages come back from a member whose session ended: they go to the front, in their order.
+    /// With nobody left they are dropped and counted.
     pub fn take_back(&self, publications: Vec<Arc<Publication>>, bench: &mut Workbench) {
         let mut inner = self.inner.lock();
         for publication in publications.into_iter().rev() {
-            inner.back(publication, bench);
+            if inner.members.is_empty() {
+                inner.offered(bench);
+                inner.ledger.drop_delivery(DropReason::SessionEnded, 1, &mut bench.tally);
+            } else {
+                inner.back(publication, bench);
+            }
         }
-        let ready = inner.ready_for_work();
-        drop(inner);
-        tell(ready);
+        tell(inner);
     }
 }
 
-/// Tells a member that messages wait for whoever has room.
-fn tell(ready: Option<Arc<Subscription>>) {
-    if let Some(subscription) = ready {
+/// Tells every member that is ready if messages wait: each takes some as soon as it has room, and is
+/// ready again when it finds no more.
+fn tell(mut inner: MutexGuard<'_, Inner>) {
+    if inner.queue.is_empty() {
+        return;
+    }
+    let ready = inner.members.iter_mut().filter(|member| member.ready);
+    let told = ready.map(|member| {
+        member.ready = false;
+        Arc::clone(&member.subscription)
+    });
+    let told: Vec<_> = told.collect();
+    drop(inner);
+    for subscription in told {
         subscription.session.tell_group_work();
     }
 }
@@ -251,12 +285,6 @@ impl Inner {
         self.offered(bench);
         self.ledger.expired += 1;
         bench.tally.expired += 1;
-    }
-
-    /// A member that has room while messages wait: it is to be told, after the group is unlocked.
-    fn ready_for_work(&self) -> Option<Arc<Subscription>> {
-        let ready = self.members.iter().find(|member| member.ready && !self.queue.is_empty());
-        ready.map(|member| Arc::clone(&member.subscription))
     }
 }
 

@@ -71,11 +71,13 @@ fn speaks_v5(bytes: &[u8]) -> bool {
     bytes.get(1 + length..).is_some_and(|body| body.starts_with(&[0, 4, b'M', b'Q', b'T', b'T', 5]))
 }
 
-/// A refusal with a CONNACK.
+/// A refusal with a CONNACK. A reason that only DISCONNECT may hold (taken over, shutting down)
+/// becomes "server unavailable" there [MQTT-3.2.2-8].
 pub fn refuse(version: ProtocolVersion, why: Violation) -> Refusal {
     let mut answer = Vec::new();
-    let connack =
-        Connack { session_present: false, reason: why.reason, properties: ConnackProperties::default() };
+    let reason =
+        if why.reason.valid_in(PacketType::Connack) { why.reason } else { ReasonCode::ServerUnavailable };
+    let connack = Connack { session_present: false, reason, properties: ConnackProperties::default() };
     connack.encode(version, u32::MAX, &mut answer);
     Refusal { answer, why }
 }

@@ -232,6 +232,13 @@ impl Outbox {
         }
     }
 
+    /// DISCONNECT is among the bytes: offers are no longer sent behind it.
+    pub(crate) fn last_words(&mut self, connection: u32, farewell: Farewell) {
+        if connection == self.connection {
+            self.farewell.get_or_insert(farewell);
+        }
+    }
+
     /// The connection ends: its bytes go, the session stays (or ends with [`Outbox::end`]). False
     /// if another connection has the session by now.
     pub fn detach(&mut self, connection: u32, bench: &mut Workbench) -> bool {
@@ -355,8 +362,9 @@ impl Outbox {
     }
 
     fn wants_pump(&self) -> bool {
-        let room = self.line() == Line::Open && self.bytes.len() < REFILL;
-        let replay = !self.replays.is_empty() && !self.replay_waits && !self.outbound.has_backlog();
+        // What waits in the client's own queue comes first.
+        let room = self.line() == Line::Open && self.bytes.len() < REFILL && !self.outbound.has_backlog();
+        let replay = !self.replays.is_empty() && !self.replay_waits;
         room && (replay || (self.group_work && self.outbound.has_room()))
     }
 

@@ -231,6 +231,10 @@ impl Session {
         }
         terms.group = group.cloned();
         let (offered, dirty) = outbox.offer(offering, terms, group.is_some(), bench);
+        if offered == Offered::Full {
+            // The group waits for a word as soon as there is room.
+            outbox.group_work = true;
+        }
         drop(outbox);
         if dirty {
             bench.dirty.push(Arc::clone(self));

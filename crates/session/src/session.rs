@@ -4,6 +4,7 @@ use crate::group::Group;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
 use crate::outbox::Outbox;
+use crate::rights::Act;
 use crate::workbench::Workbench;
 use parking_lot::Mutex;
 use std::fmt;
@@ -40,11 +41,8 @@ impl Session {
 
     /// Takes work from the shared subscriptions of this session while there is room for it.
     pub fn pull_from_groups(self: &Arc<Self>, bench: &mut Workbench) {
-        let groups = self.groups.lock().clone();
-        if groups.is_empty() {
-            return;
-        }
         self.outbox.lock().group_work = false;
+        let groups = self.groups.lock().clone();
         for group in &groups {
             group.pull(self, bench);
         }
@@ -71,6 +69,11 @@ impl Session {
     /// Forgets membership of a shared subscription.
     pub fn remove_group(&self, number: u64) {
         self.groups.lock().retain(|group| group.number != number);
+    }
+
+    /// Whether this client may receive from a topic.
+    pub(crate) fn may_receive(&self, topic: &str) -> bool {
+        self.outbox.lock().outbound.identity.may(Act::Receive, topic)
     }
 
     /// A shared subscription has messages: the Client of this session is woken to take some.

@@ -52,6 +52,11 @@ impl ScriptedWire {
         self.0.lock().unwrap().steps.extend(steps);
     }
 
+    /// Whether the next write takes everything.
+    pub fn is_at_end(&self) -> bool {
+        self.0.lock().unwrap().steps.is_empty()
+    }
+
     pub fn wakes(&self) -> usize {
         std::mem::take(&mut self.0.lock().unwrap().wakes)
     }

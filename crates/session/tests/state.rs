@@ -1,0 +1,123 @@
+//! The small tables: QoS 2 identifiers of a client, topic aliases, rights, filters.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+mod scripted_wire;
+
+use aldis_packet::{ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe};
+use aldis_session::{
+    Act, AliasUse, AliasesIn, AliasesOut, Inbound, Limits, NoObserver, Subscribing, SubscriptionIds, Unsubscribing,
+};
+use scripted_wire::{Random, identity, packet_id};
+use std::collections::{BTreeSet, HashMap};
+
+#[test]
+fn mqtt_4_3_3_10_inbound_is_a_set_of_identifiers() {
+    for (seed, ids) in [(1, 20), (2, 66), (3, 300), (4, 65_535)] {
+        let mut random = Random::new(seed);
+        let (mut inbound, mut naive) = (Inbound::default(), BTreeSet::new());
+        for step in 0..20_000 {
+            // Rising and falling, so that both forms of the table come and go.
+            let grows = step / 1_500 % 2 == 0;
+            let id = match (grows, naive.first()) {
+                (false, Some(first)) if random.below(2) == 0 => *first,
+                _ => 1 + random.below(ids) as u16,
+            };
+            if random.below(10) < if grows { 7 } else { 2 } {
+                assert_eq!(inbound.holds(packet_id(id)), naive.contains(&id));
+                inbound.received(packet_id(id));
+                naive.insert(id);
+            } else {
+                assert_eq!(inbound.release(packet_id(id)), naive.remove(&id), "seed {seed} step {step}");
+            }
+            assert_eq!(inbound.unreleased(), naive.len(), "seed {seed} step {step}");
+        }
+        assert!((1..=65_535).all(|id| inbound.holds(packet_id(id)) == naive.contains(&id)));
+    }
+}
+
+#[test]
+fn mqtt_3_3_2_7_aliases_out_always_mean_what_the_client_thinks() {
+    for (seed, maximum) in [(1, 1), (2, 3), (3, 16), (4, 65_535)] {
+        let mut random = Random::new(seed);
+        let mut out = AliasesOut::new(maximum);
+        let mut client: HashMap<u16, String> = HashMap::new();
+        let mut saved = 0;
+        for _ in 0..20_000 {
+            let few = 1 + random.below(30);
+            let topic = format!("topic/{}", random.below(few));
+            let how = out.choose(&topic);
+            if random.below(10) == 0 {
+                continue; // Found too large and not sent: nothing is remembered.
+            }
+            match how {
+                AliasUse::None => {}
+                AliasUse::Introduce(alias) => {
+                    assert!((1..=maximum).contains(&alias));
+                    client.insert(alias, topic.clone());
+                }
+                AliasUse::Known(alias) => {
+                    assert_eq!(client[&alias], topic);
+                    saved += 1;
+                }
+            }
+            out.sent(&topic, how);
+        }
+        assert!(saved > 1_000, "{saved}");
+        assert_eq!(out.choose("abc"), AliasUse::None, "not worth it");
+    }
+}
+
+#[test]
+fn mqtt_3_3_2_9_aliases_in_have_bounds() {
+    let mut aliases = AliasesIn::default();
+    let reason = |result: Result<_, aldis_session::Violation>| result.map(|_: std::sync::Arc<str>| ()).unwrap_err().reason;
+    assert_eq!(reason(aliases.resolve(0, "a", 5)), ReasonCode::TopicAliasInvalid);
+    assert_eq!(reason(aliases.resolve(6, "a", 5)), ReasonCode::TopicAliasInvalid);
+    assert_eq!(reason(aliases.resolve(1, "a", 0)), ReasonCode::TopicAliasInvalid);
+    assert_eq!(reason(aliases.resolve(5, "", 5)), ReasonCode::ProtocolError);
+    assert_eq!(&*aliases.resolve(5, "a", 5).unwrap(), "a");
+    assert_eq!(reason(aliases.resolve(4, "", 5)), ReasonCode::ProtocolError);
+    assert_eq!(&*aliases.resolve(5, "b", 5).unwrap(), "b");
+    assert_eq!(&*aliases.resolve(5, "", 5).unwrap(), "b");
+}
+
+#[test]
+fn the_broker_alone_publishes_under_sys() {
+    let anyone = identity("c");
+    for (topic, may) in [("$SYS", false), ("$SYS/a", false), ("$SYSTEM/a", true), ("a/$SYS", true), ("$share", true)] {
+        assert_eq!(anyone.may(Act::Publish, topic), may, "{topic}");
+        assert!(anyone.may(Act::Subscribe, topic) && anyone.may(Act::Receive, topic));
+    }
+}
+
+#[test]
+fn filters_are_refused_one_by_one_and_malformed_packets_as_a_whole() {
+    let limits = Limits { topic_levels: 3, topic_bytes: 15, ..Limits::default() };
+    let subscribe = |filters: &[&str]| Subscribe {
+        packet_id: packet_id(1),
+        filters: filters.iter().map(|filter| ((*filter).to_owned(), SubscriptionOptions::default())).collect(),
+        subscription_id: Some(7),
+        user_properties: vec![],
+    };
+    let check = |filters: &[&str]| Subscribing::check(subscribe(filters), &identity("c"), &limits, &NoObserver);
+    let checked = check(&["a/#", "a/b/c/d", "0123456789abcdef", "$share/g/a/b/c"]).unwrap();
+    let results: Vec<_> = checked.filters.iter().map(|(filter, _)| filter.as_ref().map(|ok| ok.filter())).collect();
+    let invalid = Err(&ReasonCode::TopicFilterInvalid);
+    assert_eq!(results, [Ok("a/#"), invalid, invalid, Ok("a/b/c")]);
+    assert_eq!(checked.subscription_id, Some(7));
+    for malformed in ["", "a#", "a/#/b", "+a", "$share//a", "$share/g", "$share/g/", "$share/+/a"] {
+        assert!(check(&["fine", malformed]).is_err(), "{malformed:?}");
+        let filters = vec!["fine".to_owned(), malformed.to_owned()];
+        let unsubscribe = Unsubscribe { packet_id: packet_id(1), filters, user_properties: vec![] };
+        assert!(Unsubscribing::check(unsubscribe, &limits).is_err(), "{malformed:?}");
+    }
+}
+
+#[test]
+fn subscription_identifiers_add_up() {
+    let mut ids = SubscriptionIds::default();
+    for count in 0..5_u32 {
+        assert_eq!(ids.as_slice(), (0..count).collect::<Vec<_>>());
+        ids.add(count);
+    }
+}
