@@ -346,18 +346,18 @@ MANY_ALLOWED = 201 * (512 + 64 + 64 + 64) * 1024
 
 @script.case
 def two_hundred_slow_readers_at_qos_0():
-    slow_readers(0, 200, 400_000_000, MANY, MANY_ALLOWED, streams=200)
+    slow_readers(0, 200, 1_200_000_000, MANY, MANY_ALLOWED, streams=200)
 
 
 @script.case
 def two_hundred_slow_readers_at_qos_1():
-    slow_readers(1, 200, 400_000_000, MANY, MANY_ALLOWED, streams=200)
+    slow_readers(1, 200, 1_200_000_000, MANY, MANY_ALLOWED, streams=200)
 
 
 # Their queues could hold 800 MiB together; the memory watermark is what bounds them. It slows the publisher down,
-# to one read every 100 ms: so this one is small.
-FULL = {**MANY, "limits.queue_bytes": "4 MiB", "limits.memory_watermark": "16 MiB"}
-FULL_ALLOWED = 16 * MIB + 201 * (64 + 64 + 64) * 1024
+# to one read every 100 ms: so this one is small. The Outbox has room for two such reads, as by default.
+FULL = {**ONE, "limits.queue_bytes": "4 MiB", "limits.memory_watermark": "16 MiB"}
+FULL_ALLOWED = 16 * MIB + 201 * (256 + 256 + 64) * 1024
 
 
 @script.case

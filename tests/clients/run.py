@@ -169,7 +169,8 @@ def missing_tool(client, options):
         if not (options.node / "node_modules" / "mqtt" / "package.json").exists():
             return f"the npm package mqtt is missing in {options.node}: {with_setup}"
     if client == "rumqttc" and not os.access(options.rumqttc, os.X_OK):
-        return f"{options.rumqttc} is missing: cargo build --release -p aldis-rumqttc-scenarios"
+        build = "cargo build --release -p aldis-rumqttc-scenarios"
+        return f"{options.rumqttc} is missing: run `{build}` to build it"
     return None
 
 

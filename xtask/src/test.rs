@@ -61,7 +61,7 @@ const STAGES: [Stage; 10] = [
     Stage::new("doc", "examples in the documentation", doc_tests),
     Stage::new("clippy", "lints, warnings are errors", clippy).after(&["tools"]),
     Stage::new("fmt", "formatting", formatting).after(&["tools"]),
-    Stage::new("clients-setup", "fetch real MQTT clients", clients::set_up).after(&["tools"]),
+    Stage::new("clients-setup", "fetch and build real MQTT clients", clients::set_up).after(&["tools"]),
     Stage::new("clients", "real clients against the broker", clients::run_all)
         .needs(&["build"])
         .after(&["tools", "clients-setup"]),

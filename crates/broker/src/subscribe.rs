@@ -9,8 +9,8 @@ use crate::population::{add, subtract};
 use crate::routes::{Entry as RouteEntry, group_key};
 use aldis_packet::{PacketType, ReasonCode, RetainHandling, SubscriptionOptions};
 use aldis_session::{Group, Session, Subscribing, Subscription, Unsubscribing};
-use aldis_topic::TopicFilter;
 use aldis_store::{Record, Sequence};
+use aldis_topic::TopicFilter;
 use std::collections::VecDeque;
 use std::sync::Arc;
 

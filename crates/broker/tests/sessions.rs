@@ -107,12 +107,16 @@ fn finding_14_a_third_newcomer_takes_the_place_of_the_second() {
 
 #[test]
 fn a_client_that_disconnects_may_change_how_long_its_session_lasts() {
-    for (connect, disconnect, limit, lasts) in
-        [(100, Some(5), u32::MAX, Some(5)), (100, Some(0), u32::MAX, None), (10, Some(100), 50, Some(50)), (7, None, 9, Some(7))]
-    {
+    for (connect, disconnect, limit, lasts) in [
+        (100, Some(5), u32::MAX, Some(5)),
+        (100, Some(0), u32::MAX, None),
+        (10, Some(100), 50, Some(50)),
+        (7, None, 9, Some(7)),
+    ] {
         let mut stage = Stage::new(Limits { session_expiry_max: limit, ..Limits::default() });
         let client = stage.connect(asks("c", connect));
-        let ending = Ending::Disconnected { will: false, session_expiry: disconnect, reason: ReasonCode::Success };
+        let ending =
+            Ending::Disconnected { will: false, session_expiry: disconnect, reason: ReasonCode::Success };
         stage.detach(&client, ending);
         assert_eq!(stage.timeout(), lasts, "{connect} {disconnect:?}");
         stage.pass(lasts.unwrap_or(0));
@@ -124,16 +128,10 @@ fn a_client_that_disconnects_may_change_how_long_its_session_lasts() {
 #[test]
 fn mqtt_3_1_2_8_when_a_will_is_sent() {
     let taken_over = Ending::Closed(Farewell::new(ReasonCode::SessionTakenOver, ""));
-    let with_reason = Ending::Disconnected {
-        will: true,
-        session_expiry: None,
-        reason: ReasonCode::DisconnectWithWill,
-    };
-    let ends_now = Ending::Disconnected {
-        will: true,
-        session_expiry: Some(0),
-        reason: ReasonCode::DisconnectWithWill,
-    };
+    let with_reason =
+        Ending::Disconnected { will: true, session_expiry: None, reason: ReasonCode::DisconnectWithWill };
+    let ends_now =
+        Ending::Disconnected { will: true, session_expiry: Some(0), reason: ReasonCode::DisconnectWithWill };
     // Ending, session expiry, delay, sent after so many seconds.
     let cases = [
         (Ending::Lost, 100, 0, Some(0)),

@@ -23,7 +23,11 @@ fn packets(first: usize, qos: QoS) -> Vec<u8> {
     bytes
 }
 
-async fn reader(server: &Server, id: &str, qos: QoS) -> (Peer, std::sync::Arc<aldis_server::transport::memory::Counts>) {
+async fn reader(
+    server: &Server,
+    id: &str,
+    qos: QoS,
+) -> (Peer, std::sync::Arc<aldis_server::transport::memory::Counts>) {
     let (stream, counts) = open_counted(server, CAPACITY);
     let (mut peer, _) = connect_over(stream, v311(id)).await;
     subscribe(&mut peer, "sensors/+/temperature", qos).await;
@@ -80,7 +84,8 @@ async fn acknowledgements_leave_together_too() {
         let mut acks = Vec::new();
         for _ in 0..IN_ONE {
             let id = message(&mut peer).await.packet_id.unwrap();
-            let ack = aldis_packet::Ack::new(aldis_packet::AckKind::Puback, id, aldis_packet::ReasonCode::Success);
+            let ack =
+                aldis_packet::Ack::new(aldis_packet::AckKind::Puback, id, aldis_packet::ReasonCode::Success);
             Packet::Ack(ack).encode(ProtocolVersion::V311, &mut acks);
             expect_ack(&mut publisher, aldis_packet::AckKind::Puback).await;
         }
@@ -119,14 +124,15 @@ async fn one_message_for_many_subscribers_is_one_write_each() {
     let mut publisher = connect(&server, Options::new("p")).await;
     quiet().await;
     let before: usize = readers.iter().map(|(_, counts)| counts.writes.load(Relaxed)).sum();
-    publisher.send_bytes(&{
-        let mut bytes = Vec::new();
-        let message = Outgoing::new("sensors/kitchen/temperature", "1");
-        Packet::Publish(message.to_packet(None)).encode(ProtocolVersion::V5, &mut bytes);
-        bytes
-    })
-    .await
-    .unwrap();
+    publisher
+        .send_bytes(&{
+            let mut bytes = Vec::new();
+            let message = Outgoing::new("sensors/kitchen/temperature", "1");
+            Packet::Publish(message.to_packet(None)).encode(ProtocolVersion::V5, &mut bytes);
+            bytes
+        })
+        .await
+        .unwrap();
     for (peer, _) in &mut readers {
         message(peer).await;
     }

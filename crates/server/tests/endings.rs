@@ -1,5 +1,12 @@
 //! How connections end: shutdown, packets that break the protocol, and Clients that die.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 mod harness;
 
@@ -126,7 +133,11 @@ fn offences() -> Vec<(&'static str, Vec<u8>, ReasonCode)> {
         ("empty topic without alias", b"\x30\x03\0\0\0".to_vec(), protocol),
         ("unknown topic alias", b"\x30\x06\0\0\x03\x23\0\x01".to_vec(), protocol),
         ("topic alias 0", b"\x30\x07\0\x01t\x03\x23\0\0".to_vec(), ReasonCode::TopicAliasInvalid),
-        ("topic alias above the maximum", b"\x30\x07\0\x01t\x03\x23\0\x11".to_vec(), ReasonCode::TopicAliasInvalid),
+        (
+            "topic alias above the maximum",
+            b"\x30\x07\0\x01t\x03\x23\0\x11".to_vec(),
+            ReasonCode::TopicAliasInvalid,
+        ),
         ("U+0000 in a topic", b"\x30\x04\0\x01\0\0".to_vec(), malformed),
         ("topic that is no UTF-8", b"\x30\x04\0\x01\xff\0".to_vec(), malformed),
         ("subscription identifier from a client", b"\x30\x06\0\x01t\x02\x0b\x01".to_vec(), protocol),
@@ -184,7 +195,9 @@ async fn before_mqtt_5_an_offender_is_closed_without_a_word() {
 async fn a_first_packet_that_is_no_connect_gets_no_answer() {
     // [MQTT-3.1.0-1]
     let server = server(Limits::default()).await;
-    for bytes in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\xc0\0", b"\x30\x03\0\x01t", b"\xe0\0", b"\0\0", b"\xff\xff"] {
+    for bytes in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\xc0\0", b"\x30\x03\0\x01t", b"\xe0\0", b"\0\0", b"\xff\xff"]
+    {
         let mut stranger = Client::raw(open(&server, CAPACITY), ProtocolVersion::V5);
         stranger.send_bytes(bytes).await.unwrap();
         let start = Instant::now();

@@ -95,7 +95,8 @@ async fn a_clean_start_sends_the_delayed_will_of_the_session_that_it_ends() {
 async fn a_will_carries_its_properties_and_expires_from_when_it_is_sent() {
     let server = server(Limits::default()).await;
     let mut witness = witness(&server).await;
-    let message = Outgoing::new("will", "gone").retain().expiry(30).user_property("a", "b").user_property("a", "c");
+    let message =
+        Outgoing::new("will", "gone").retain().expiry(30).user_property("a", "b").user_property("a", "c");
     let mut will = Will { delay: 20, ..Will::from(message) };
     will.qos = QOS2;
     drop(connect(&server, expiring("s", 100).will(will)).await);
@@ -169,8 +170,7 @@ async fn disconnect_changes_the_expiry() {
     let server = server(Limits { session_expiry_max: 1000, ..Limits::default() }).await;
     let leave = async |asked: Options, at_the_end: Option<u32>| {
         let peer = connect(&server, asked).await;
-        let disconnect =
-            Disconnect { session_expiry: at_the_end, ..Disconnect::new(ReasonCode::Success) };
+        let disconnect = Disconnect { session_expiry: at_the_end, ..Disconnect::new(ReasonCode::Success) };
         peer.disconnect_with(disconnect).await.unwrap();
     };
     leave(expiring("longer", 5), Some(100)).await;
@@ -259,7 +259,10 @@ async fn message_expiry_counts_down_while_a_message_waits() {
     }
     let never = u32::MAX.to_string();
     let about = |left: Option<u32>, expected: u32| left.is_some_and(|left| left.abs_diff(expected) <= 1);
-    assert_eq!((&left[0].0, &left[1].0, &left[2]), (&"100".into(), &never.into(), &("for ever".into(), None)));
+    assert_eq!(
+        (&left[0].0, &left[1].0, &left[2]),
+        (&"100".into(), &never.into(), &("for ever".into(), None))
+    );
     assert!(about(left[0].1, 70) && about(left[1].1, u32::MAX - 30), "{left:?}");
     quiet().await;
     assert_eq!(account(&server).expired, 3);

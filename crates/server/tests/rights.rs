@@ -63,7 +63,9 @@ async fn publishing_at_every_quality_of_service_in_every_version() {
     for version in [ProtocolVersion::V31, ProtocolVersion::V311, ProtocolVersion::V5] {
         let mut peer = connect(&server, Options::new("c").version(version)).await;
         for topic in ["closed", "$SYS", "$SYS/broker/uptime"] {
-            for (qos, retain) in [(QOS0, false), (QOS1, false), (QOS2, false), (QOS0, true), (QOS1, true), (QOS2, true)] {
+            for (qos, retain) in
+                [(QOS0, false), (QOS1, false), (QOS2, false), (QOS0, true), (QOS1, true), (QOS2, true)]
+            {
                 let message = Outgoing::new(topic, "x").qos(qos);
                 let message = if retain { message.retain() } else { message };
                 let reason = publish(&mut peer, message).await;
@@ -109,7 +111,10 @@ async fn by_a_topic_alias_too() {
     let mut peer = client(&server, "c").await;
     publish(&mut peer, Outgoing::new("t", "1").qos(QOS1).alias(3)).await;
     denied.deny(Act::Publish, "t");
-    assert_eq!(publish(&mut peer, Outgoing::new("", "2").qos(QOS1).alias(3)).await, ReasonCode::NotAuthorized);
+    assert_eq!(
+        publish(&mut peer, Outgoing::new("", "2").qos(QOS1).alias(3)).await,
+        ReasonCode::NotAuthorized
+    );
     assert_eq!(publish(&mut peer, Outgoing::new("t", "3").qos(QOS1)).await, ReasonCode::NotAuthorized);
     assert_eq!(drain(&mut chief).await.len(), 1);
 }
@@ -290,7 +295,8 @@ async fn a_will_that_somebody_may_not_receive() {
 #[tokio::test(start_paused = true)]
 async fn the_policy_of_whoever_holds_the_session_now_counts() {
     // A session changes hands with its client id: rights are those of the connection.
-    let policy = Policy(|id: &str, act, topic: &str| !(id == "c" && act == Act::Receive && topic == "secret"));
+    let policy =
+        Policy(|id: &str, act, topic: &str| !(id == "c" && act == Act::Receive && topic == "secret"));
     let server = server_with_rights(Limits::default(), Arc::new(policy)).await;
     let mut publisher = client(&server, "p").await;
     let mut peer = connect(&server, lasting("c")).await;

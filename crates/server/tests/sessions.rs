@@ -199,7 +199,10 @@ async fn a_session_goes_on_in_another_version_of_the_protocol() {
     let mut peer = connect(&server, v311("s").resume()).await;
     for number in 0..6 {
         let again = message(&mut peer).await;
-        assert_eq!((again.topic.as_str(), again.payload.clone()), ("a/long/topic", number.to_string().into()));
+        assert_eq!(
+            (again.topic.as_str(), again.payload.clone()),
+            ("a/long/topic", number.to_string().into())
+        );
         peer.acknowledge(&again).await.unwrap();
     }
 }

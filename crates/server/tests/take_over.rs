@@ -81,7 +81,8 @@ async fn a_session_that_does_not_last_is_not_resumed_by_a_take_over() {
 #[tokio::test(start_paused = true)]
 async fn wills_on_take_over() {
     // Section 3.1.4: sent, unless the new connection resumes the session and the will is delayed.
-    for (delay, clean_start, sent) in [(0, true, true), (0, false, true), (5, true, true), (5, false, false)] {
+    for (delay, clean_start, sent) in [(0, true, true), (0, false, true), (5, true, true), (5, false, false)]
+    {
         let server = server(Limits::default()).await;
         let mut witness = client(&server, "witness").await;
         subscribe(&mut witness, "will", QOS0).await;
@@ -119,7 +120,9 @@ async fn a_newcomer_does_not_wait_for_an_old_one_whose_pipe_is_full() {
 
 #[tokio::test(start_paused = true)]
 async fn a_newcomer_that_comes_while_the_old_one_is_being_ended_waits_at_most_its_farewell() {
-    let server = server(Limits { answers_bytes: 1000, outbox_bytes: 1000, packet_size: 1000, ..Limits::default() }).await;
+    let server =
+        server(Limits { answers_bytes: 1000, outbox_bytes: 1000, packet_size: 1000, ..Limits::default() })
+            .await;
     let (mut old, _) = connect_over(open(&server, 200), lasting("s")).await;
     // It reads no answers until the broker has had enough of it.
     for _ in 0..3000 {
@@ -149,7 +152,9 @@ async fn of_many_newcomers_at_once_the_last_wins() {
     quiet().await;
     expect_farewell(&mut first, ReasonCode::SessionTakenOver).await;
     let mut last = waiting.pop().unwrap();
-    assert!(matches!(receive(&mut last).await, aldis_client::Received::Connack(connack) if !connack.reason.is_error()));
+    assert!(
+        matches!(receive(&mut last).await, aldis_client::Received::Connack(connack) if !connack.reason.is_error())
+    );
     last.ping().await.unwrap();
     for mut other in waiting {
         // Each was connected and taken over, or never got that far: then it was told so in a

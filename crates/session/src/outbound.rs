@@ -345,12 +345,20 @@ impl Outbound {
                     return false;
                 }
                 let kept = kept.clone();
-                if self.encode(&kept.offering(), &kept.terms, Some(id), true, bytes, bench) {
-                    self.outstanding += 1;
+                let refused = if !self.identity.may(Act::Receive, &kept.publication.topic) {
+                    Some(DropReason::NotAuthorized)
+                } else if self.encode(&kept.offering(), &kept.terms, Some(id), true, bytes, bench) {
+                    None
                 } else {
-                    self.window.free(id);
-                    bench.tally.in_flight -= 1;
-                    self.drop_one(DropReason::TooLarge, bench);
+                    Some(DropReason::TooLarge)
+                };
+                match refused {
+                    None => self.outstanding += 1,
+                    Some(reason) => {
+                        self.window.free(id);
+                        bench.tally.in_flight -= 1;
+                        self.drop_one(reason, bench);
+                    }
                 }
             }
         }

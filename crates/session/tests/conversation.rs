@@ -10,8 +10,8 @@ use aldis_packet::{
     encode_pingreq,
 };
 use aldis_session::{
-    Act, ClientTerms, Conversation, DropReason, Ending, Held, Identity, Input, Limits, Next, Offered, RefuseReason,
-    Request, Rights, Route, Router, Session, Subscription, Target, Turned, Workbench,
+    Act, ClientTerms, Conversation, DropReason, Ending, Held, Identity, Input, Limits, Next, Offered,
+    RefuseReason, Request, Rights, Route, Router, Session, Subscription, Target, Turned, Workbench,
 };
 use scripted_wire::{Peer, Seen, bench, connected, identity, packet_id, publish, subscription, terms};
 use std::sync::Arc;
@@ -150,7 +150,8 @@ fn ping() -> Vec<u8> {
 
 fn subscribe(filter: &str) -> Vec<u8> {
     let filters = vec![(filter.to_owned(), SubscriptionOptions::new(QoS::AtLeastOnce))];
-    let subscribe = Subscribe { packet_id: packet_id(5), filters, subscription_id: None, user_properties: vec![] };
+    let subscribe =
+        Subscribe { packet_id: packet_id(5), filters, subscription_id: None, user_properties: vec![] };
     let mut bytes = Vec::new();
     subscribe.encode(V5, &mut bytes);
     bytes
@@ -176,7 +177,9 @@ fn every_packet_of_a_buffer_is_answered_in_order() {
         let mut stage = Stage::new(version, Limits::default());
         let quiet = if version == V5 { NOBODY } else { OK };
         let mut bytes = Vec::new();
-        for (topic, qos, id) in [("sub/a", 0, 0), ("sub/a", 1, 1), ("else", 1, 2), ("sub/b", 2, 3), ("else", 2, 4)] {
+        for (topic, qos, id) in
+            [("sub/a", 0, 0), ("sub/a", 1, 1), ("else", 1, 2), ("sub/b", 2, 3), ("else", 2, 4)]
+        {
             bytes.extend(encoded(&a_publish(topic, "m", qos, id), version));
         }
         bytes.extend([ping(), ack(AckKind::Pubrel, 3)].concat());
@@ -189,7 +192,8 @@ fn every_packet_of_a_buffer_is_answered_in_order() {
             Seen::Ack(AckKind::Pubcomp, 3, OK),
         ];
         assert_eq!(stage.reads(&bytes), expected, "{version:?}");
-        let seen: Vec<_> = stage.subscriber.publishes().iter().map(|seen| (seen.topic.clone(), seen.qos)).collect();
+        let seen: Vec<_> =
+            stage.subscriber.publishes().iter().map(|seen| (seen.topic.clone(), seen.qos)).collect();
         assert_eq!(seen, [("sub/a".into(), 0), ("sub/a".into(), 1), ("sub/b".into(), 2)]);
     }
 }
@@ -233,7 +237,8 @@ fn what_is_not_whole_is_left_for_the_next_turn() {
 
 #[test]
 fn what_ends_a_connection() {
-    let ends = |reason: ReasonCode, bytes: &[u8]| assert_eq!(Stage::new(V5, Limits::default()).ends(bytes), reason);
+    let ends =
+        |reason: ReasonCode, bytes: &[u8]| assert_eq!(Stage::new(V5, Limits::default()).ends(bytes), reason);
     let connect = Connect {
         version: V5,
         clean_start: true,
@@ -258,7 +263,10 @@ fn what_ends_a_connection() {
     ends(ReasonCode::MalformedPacket, &[0x00, 0]);
     ends(ReasonCode::MalformedPacket, &[0xc0, 0x80, 0x80, 0x80, 0x80]);
     let limits = Limits { packet_size: 20, ..Limits::default() };
-    assert_eq!(Stage::new(V5, limits).ends(&pub5("sub/a", &"x".repeat(20), 0, 0)), ReasonCode::PacketTooLarge);
+    assert_eq!(
+        Stage::new(V5, limits).ends(&pub5("sub/a", &"x".repeat(20), 0, 0)),
+        ReasonCode::PacketTooLarge
+    );
     let limits = Limits { topic_levels: 3, topic_bytes: 9, ..Limits::default() };
     for topic in ["a/b/c/d", "0123456789"] {
         assert_eq!(Stage::new(V5, limits.clone()).ends(&pub5(topic, "", 0, 0)), ReasonCode::TopicNameInvalid);
@@ -329,7 +337,8 @@ fn topic_aliases_of_a_client() {
     };
     let limits = Limits { topic_alias_maximum: 4, ..Limits::default() };
     let mut stage = Stage::new(V5, limits.clone());
-    let bytes = [with(4, "sub/a"), with(1, "sub/b"), with(4, ""), with(1, ""), with(4, "sub/c"), with(4, "")].concat();
+    let bytes = [with(4, "sub/a"), with(1, "sub/b"), with(4, ""), with(1, ""), with(4, "sub/c"), with(4, "")]
+        .concat();
     assert!(stage.reads(&bytes).is_empty());
     let topics: Vec<_> = stage.subscriber.publishes().iter().map(|seen| seen.topic.clone()).collect();
     assert_eq!(topics, ["sub/a", "sub/b", "sub/a", "sub/b", "sub/c", "sub/c"]);
@@ -350,13 +359,19 @@ fn topic_aliases_of_a_client() {
 fn mqtt_3_3_5_2_what_may_not_be_published_is_answered_and_not_routed() {
     let no = ReasonCode::NotAuthorized;
     let mut stage = Stage::new(V5, Limits::default());
-    let bytes = [pub5("no/a", "m", 0, 0), pub5("no/a", "m", 1, 1), pub5("no/a", "m", 2, 2), pub5("$SYS/a", "m", 1, 3)];
+    let bytes = [
+        pub5("no/a", "m", 0, 0),
+        pub5("no/a", "m", 1, 1),
+        pub5("no/a", "m", 2, 2),
+        pub5("$SYS/a", "m", 1, 3),
+    ];
     assert_eq!(stage.reads(&bytes.concat()), [puback(1, no), pubrec(2, no), puback(3, no)]);
     assert_eq!(stage.refused(RefuseReason::NotAuthorized), 4);
     // 0x87 ends the QoS 2 exchange: the identifier is free at once.
     assert_eq!(stage.reads(&pub5("sub/a", "m", 2, 2)), [pubrec(2, OK)]);
     let mut stage = Stage::new(V311, Limits::default());
-    let bytes: Vec<u8> = (1..=2).flat_map(|qos| encoded(&a_publish("no/a", "m", qos, qos.into()), V311)).collect();
+    let bytes: Vec<u8> =
+        (1..=2).flat_map(|qos| encoded(&a_publish("no/a", "m", qos, qos.into()), V311)).collect();
     assert_eq!(stage.reads(&bytes), [puback(1, OK), pubrec(2, OK)]);
     assert_eq!(stage.reads(&ack(AckKind::Pubrel, 2)), [Seen::Ack(AckKind::Pubcomp, 2, OK)]);
 }

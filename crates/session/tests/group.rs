@@ -6,8 +6,8 @@ mod scripted_wire;
 
 use aldis_packet::{AckKind, QoS, ReasonCode};
 use aldis_session::{
-    Act, ClientTerms, Counters, DropReason, Group, Identity, Limits, NoObserver, Offering, Publication, Rights,
-    Session, Subscription, Workbench,
+    Act, ClientTerms, Counters, DropReason, Group, Identity, Limits, NoObserver, Offering, Publication,
+    Rights, Session, Subscription, Workbench,
 };
 use scripted_wire::{Peer, Step, acknowledge, bench, connected, publication, subscription, terms};
 use std::collections::BTreeMap;
@@ -43,7 +43,9 @@ impl Member {
     fn see_to_errands(&self, bench: &mut Workbench) {
         for _ in 0..1_000 {
             let errands = self.session.outbox.lock().errands(self.connection);
-            if errands.flush || errands.blocked && self.session.outbox.lock().unblocked(self.connection, bench) {
+            if errands.flush
+                || errands.blocked && self.session.outbox.lock().unblocked(self.connection, bench)
+            {
                 bench.owe(&self.session);
             } else if errands.pump {
                 self.session.pull_from_groups(bench);
@@ -65,7 +67,8 @@ impl Member {
     /// The end of the session, as the Broker does it.
     fn end(&self, group: &Group, bench: &mut Workbench) -> bool {
         group.offline(self.session.number);
-        let given: Vec<_> = self.session.outbox.lock().end(bench).into_iter().map(|given| given.publication).collect();
+        let given: Vec<_> =
+            self.session.outbox.lock().end(bench).into_iter().map(|given| given.publication).collect();
         group.take_back(given, bench);
         self.leave(group, bench)
     }
@@ -141,7 +144,10 @@ fn a_full_member_is_passed_over_and_the_queue_is_served_in_order() {
     for payload in ["1", "2", "3", "4", "5"] {
         offer(&group, payload, QOS1, &mut bench);
     }
-    assert_eq!((a.peer.payloads(), b.peer.payloads(), group.queued()), (vec!["1".into()], vec!["2".into()], 3));
+    assert_eq!(
+        (a.peer.payloads(), b.peer.payloads(), group.queued()),
+        (vec!["1".into()], vec!["2".into()], 3)
+    );
     b.ack(AckKind::Puback, 1, &mut bench);
     b.ack(AckKind::Puback, 2, &mut bench);
     assert_eq!(b.peer.payloads(), ["3", "4"]);
@@ -305,7 +311,8 @@ fn a_group_without_members_keeps_nothing() {
     offer(&group, "in flight", QOS1, &mut bench);
     // UNSUBSCRIBE first, then the end of the session, whose message comes back to nobody.
     assert!(a.leave(&group, &mut bench));
-    let given: Vec<_> = a.session.outbox.lock().end(&mut bench).into_iter().map(|given| given.publication).collect();
+    let given: Vec<_> =
+        a.session.outbox.lock().end(&mut bench).into_iter().map(|given| given.publication).collect();
     assert_eq!(given.len(), 1);
     group.take_back(given, &mut bench);
     // A publisher that resolved its route a moment ago.

@@ -119,7 +119,9 @@ fn connects_that_are_refused() {
         assert_eq!(refusal.why.reason, reason);
         let Ok(Framed::Whole { frame, size }) = next_frame(&refusal.answer, 1_000) else { panic!() };
         assert_eq!(size, refusal.answer.len());
-        let Ok(Packet::Connack(connack)) = decode(&frame, version, &DecodeLimits::default()) else { panic!() };
+        let Ok(Packet::Connack(connack)) = decode(&frame, version, &DecodeLimits::default()) else {
+            panic!()
+        };
         assert!(!connack.session_present && connack.reason != ReasonCode::Success);
     }
 }
@@ -140,7 +142,8 @@ fn an_empty_client_id_gets_one_and_mqtt_5_is_told() {
 #[test]
 fn session_expiry_that_is_granted() {
     const DAY: u32 = 86_400;
-    let limits = Limits { session_expiry_default: 30 * DAY, session_expiry_max: 60 * DAY, ..Limits::default() };
+    let limits =
+        Limits { session_expiry_default: 30 * DAY, session_expiry_max: 60 * DAY, ..Limits::default() };
     let low = Limits { session_expiry_default: 30 * DAY, session_expiry_max: 5, ..Limits::default() };
     let none = Limits { session_expiry_max: 0, ..Limits::default() };
     // Version, clean, asked, limits, granted, told in CONNACK.
@@ -175,7 +178,8 @@ fn session_expiry_that_is_granted() {
 #[test]
 fn mqtt_3_1_2_21_keep_alive_that_is_granted() {
     // Cap, asked, granted.
-    for (cap, asked, granted) in [(0, 0, 0), (0, 65_535, 65_535), (60, 0, 60), (60, 61, 60), (60, 60, 60), (60, 5, 5)]
+    for (cap, asked, granted) in
+        [(0, 0, 0), (0, 65_535, 65_535), (60, 0, 60), (60, 61, 60), (60, 60, 60), (60, 5, 5)]
     {
         let limits = Limits { keep_alive_max: cap, ..Limits::default() };
         let negotiated = negotiate(Connect { keep_alive: asked, ..connect(V5) }, &limits).unwrap();
@@ -187,7 +191,8 @@ fn mqtt_3_1_2_21_keep_alive_that_is_granted() {
 
 #[test]
 fn the_terms_of_a_client_and_those_of_the_broker() {
-    let limits = Limits { receive_maximum: 77, packet_size: 5_000, topic_alias_maximum: 0, ..Limits::default() };
+    let limits =
+        Limits { receive_maximum: 77, packet_size: 5_000, topic_alias_maximum: 0, ..Limits::default() };
     let mut asks = connect(V5);
     asks.properties.receive_maximum = Some(3);
     asks.properties.maximum_packet_size = Some(1_000);

@@ -6,11 +6,13 @@ mod scripted_wire;
 
 use aldis_packet::{AckKind, Connack, ProtocolVersion, QoS, ReasonCode, SubscriptionOptions};
 use aldis_session::{
-    ClientTerms, DropReason, Farewell, Limits, Offered, Offering, Session, State, Subscription, Workbench, flush,
+    ClientTerms, DropReason, Farewell, Limits, Offered, Offering, Session, State, Subscription, Workbench,
+    flush,
 };
 use aldis_topic::TopicFilter;
 use scripted_wire::{
-    Peer, Seen, Step, acknowledge, bench, connect, connected, publication, publish, session, subscription, terms,
+    Peer, Seen, Step, acknowledge, bench, connect, connected, publication, publish, session, subscription,
+    terms,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -200,7 +202,9 @@ fn an_unknown_pubrec_is_answered_with_0x92() {
 #[test]
 fn the_queue_has_limits_and_every_drop_has_a_reason() {
     let weight = publication("topic/name", "m", QOS1).weight();
-    for (messages, bytes, fit) in [(3, usize::MAX / 2, 3), (100, 2 * weight, 2), (100, 2 * weight + weight - 1, 2)] {
+    for (messages, bytes, fit) in
+        [(3, usize::MAX / 2, 3), (100, 2 * weight, 2), (100, 2 * weight + weight - 1, 2)]
+    {
         let limits = Limits { queue_messages: messages, queue_bytes: bytes, ..Limits::default() };
         let mut bench = bench();
         let session = session(1, "s", &limits);
@@ -352,7 +356,8 @@ fn mqtt_3_3_4_4_overlapping_subscriptions_make_one_delivery() {
     three[2].replace(SubscriptionOptions::new(QOS2), Some(4));
     session.offer(&three, &Offering::of(&message), &mut bench);
     bench.finish();
-    let seen: Vec<_> = peer.publishes().iter().map(|seen| (seen.qos, seen.retain, seen.ids.clone())).collect();
+    let seen: Vec<_> =
+        peer.publishes().iter().map(|seen| (seen.qos, seen.retain, seen.ids.clone())).collect();
     assert_eq!(seen, [(1, true, vec![1, 268_435_455]), (0, false, vec![1]), (2, false, vec![4])]);
 }
 

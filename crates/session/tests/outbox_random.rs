@@ -12,7 +12,8 @@ use aldis_session::{
     Subscription, Workbench, Wrote,
 };
 use scripted_wire::{
-    Peer, Random, Seen, SeenPublish, Step, bench, identity, packet_id, publication, session, subscription, terms,
+    Peer, Random, Seen, SeenPublish, Step, bench, identity, packet_id, publication, session, subscription,
+    terms,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -169,11 +170,8 @@ impl Run {
         }
         self.bench.memory_full = self.random.below(20) == 0;
         let message = Arc::new(message);
-        let offered = self.session.offer(
-            std::slice::from_ref(&self.all),
-            &Offering::of(&message),
-            &mut self.bench,
-        );
+        let offered =
+            self.session.offer(std::slice::from_ref(&self.all), &Offering::of(&message), &mut self.bench);
         let state = self.session.outbox.lock().state();
         match offered {
             Offered::Accepted => assert!(matches!(state, State::Idle | State::Dirty | State::Writing)),

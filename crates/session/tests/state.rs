@@ -5,7 +5,8 @@ mod scripted_wire;
 
 use aldis_packet::{ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe};
 use aldis_session::{
-    Act, AliasUse, AliasesIn, AliasesOut, Inbound, Limits, NoObserver, Subscribing, SubscriptionIds, Unsubscribing,
+    Act, AliasUse, AliasesIn, AliasesOut, Inbound, Limits, NoObserver, Subscribing, SubscriptionIds,
+    Unsubscribing,
 };
 use scripted_wire::{Random, identity, packet_id};
 use std::collections::{BTreeSet, HashMap};
@@ -70,7 +71,9 @@ fn mqtt_3_3_2_7_aliases_out_always_mean_what_the_client_thinks() {
 #[test]
 fn mqtt_3_3_2_9_aliases_in_have_bounds() {
     let mut aliases = AliasesIn::default();
-    let reason = |result: Result<_, aldis_session::Violation>| result.map(|_: std::sync::Arc<str>| ()).unwrap_err().reason;
+    let reason = |result: Result<_, aldis_session::Violation>| {
+        result.map(|_: std::sync::Arc<str>| ()).unwrap_err().reason
+    };
     assert_eq!(reason(aliases.resolve(0, "a", 5)), ReasonCode::TopicAliasInvalid);
     assert_eq!(reason(aliases.resolve(6, "a", 5)), ReasonCode::TopicAliasInvalid);
     assert_eq!(reason(aliases.resolve(1, "a", 0)), ReasonCode::TopicAliasInvalid);
@@ -84,7 +87,9 @@ fn mqtt_3_3_2_9_aliases_in_have_bounds() {
 #[test]
 fn the_broker_alone_publishes_under_sys() {
     let anyone = identity("c");
-    for (topic, may) in [("$SYS", false), ("$SYS/a", false), ("$SYSTEM/a", true), ("a/$SYS", true), ("$share", true)] {
+    for (topic, may) in
+        [("$SYS", false), ("$SYS/a", false), ("$SYSTEM/a", true), ("a/$SYS", true), ("$share", true)]
+    {
         assert_eq!(anyone.may(Act::Publish, topic), may, "{topic}");
         assert!(anyone.may(Act::Subscribe, topic) && anyone.may(Act::Receive, topic));
     }
@@ -95,13 +100,18 @@ fn filters_are_refused_one_by_one_and_malformed_packets_as_a_whole() {
     let limits = Limits { topic_levels: 3, topic_bytes: 15, ..Limits::default() };
     let subscribe = |filters: &[&str]| Subscribe {
         packet_id: packet_id(1),
-        filters: filters.iter().map(|filter| ((*filter).to_owned(), SubscriptionOptions::default())).collect(),
+        filters: filters
+            .iter()
+            .map(|filter| ((*filter).to_owned(), SubscriptionOptions::default()))
+            .collect(),
         subscription_id: Some(7),
         user_properties: vec![],
     };
-    let check = |filters: &[&str]| Subscribing::check(subscribe(filters), &identity("c"), &limits, &NoObserver);
+    let check =
+        |filters: &[&str]| Subscribing::check(subscribe(filters), &identity("c"), &limits, &NoObserver);
     let checked = check(&["a/#", "a/b/c/d", "0123456789abcdef", "$share/g/a/b/c"]).unwrap();
-    let results: Vec<_> = checked.filters.iter().map(|(filter, _)| filter.as_ref().map(|ok| ok.filter())).collect();
+    let results: Vec<_> =
+        checked.filters.iter().map(|(filter, _)| filter.as_ref().map(|ok| ok.filter())).collect();
     let invalid = Err(&ReasonCode::TopicFilterInvalid);
     assert_eq!(results, [Ok("a/#"), invalid, invalid, Ok("a/b/c")]);
     assert_eq!(checked.subscription_id, Some(7));

@@ -13,18 +13,24 @@ const SCRIPTS: &str = "tests/blackbox";
 const VENV: &str = "target/clients/venv";
 const NODE: &str = "target/clients/node";
 
+/// The scenarios of the client that is a crate: built, not fetched.
+const RUMQTTC: &str = "aldis-rumqttc-scenarios";
+
 /// How long the broker may take to listen; it takes milliseconds, a loaded machine more.
 const START: Duration = Duration::from_secs(15);
 
 /// How long it may take to say goodbye to its clients.
 const STOP: Duration = Duration::from_secs(30);
 
-/// Fetches the clients.
+/// Fetches the clients, and builds the one that is a crate. A client that fails here leaves the others: its
+/// own scenarios then fail by name.
 pub(super) fn set_up(place: &Place) -> Outcome {
+    let built = place.cargo(&["build", "--release", "--package", RUMQTTC]);
     if !place.root.join(SETUP).is_file() {
         return Err(format!("{SETUP} is missing"));
     }
-    run(&mut place.program("python3", &[SETUP])).map(|()| String::new())
+    run(&mut place.program("python3", &[SETUP]))?;
+    built
 }
 
 /// Every client against one broker.

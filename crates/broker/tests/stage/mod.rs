@@ -7,7 +7,8 @@ pub mod scripted_wire;
 
 use aldis_broker::{Answer, Broker, Command, Connected, Due, Effect, Retained, Routes};
 use aldis_packet::{
-    Connack, Connect, ConnectProperties, PacketId, ProtocolVersion, QoS, ReasonCode, SubscriptionOptions, Will,
+    Connack, Connect, ConnectProperties, PacketId, ProtocolVersion, QoS, ReasonCode, SubscriptionOptions,
+    Will,
 };
 use aldis_session::{
     Counters, Ending, Limits, Negotiated, NoObserver, Offering, Publication, Router, Session, Subscribing,
@@ -27,6 +28,7 @@ pub struct Stage {
     pub bench: Workbench,
     pub now: Instant,
     answers: BTreeMap<u32, Answer>,
+    asks_for_due: Option<u32>,
     replies: u32,
 }
 
@@ -41,7 +43,8 @@ pub struct Client {
 /// What a test asks in CONNECT: an MQTT 5 client with this client id, clean start off, and a session
 /// that lasts for so many seconds.
 pub fn asks(client_id: &str, session_expiry: u32) -> Connect {
-    let properties = ConnectProperties { session_expiry: Some(session_expiry), ..ConnectProperties::default() };
+    let properties =
+        ConnectProperties { session_expiry: Some(session_expiry), ..ConnectProperties::default() };
     Connect {
         version: ProtocolVersion::V5,
         clean_start: false,
@@ -81,6 +84,7 @@ impl Stage {
             broker,
             now,
             answers: BTreeMap::new(),
+            asks_for_due: None,
             replies: 0,
         }
     }
@@ -138,7 +142,8 @@ impl Stage {
 
     pub fn ask_to_connect(&mut self, connect: Connect) -> (u32, Peer) {
         let peer = Peer::new(connect.version);
-        let negotiated = Box::new(Negotiated::new(connect, &Limits::default(), || "assigned".into()).unwrap());
+        let negotiated =
+            Box::new(Negotiated::new(connect, &Limits::default(), || "assigned".into()).unwrap());
         let identity = identity(&negotiated.client_id);
         let wire = Arc::clone(&peer.wire) as Arc<dyn Wire>;
         let reply = self.give(|reply| Command::Connect { negotiated, identity, wire, reply });
@@ -180,8 +185,14 @@ impl Stage {
         self.give(|_| Command::Detach { session, connection, ending });
     }
 
-    pub fn ask_to_subscribe(&mut self, client: &Client, filters: &[(&str, SubscriptionOptions)], id: Option<u32>) -> u32 {
-        let parsed = |filter: &str| TopicFilter::parse(filter, 128).map_err(|_| ReasonCode::TopicFilterInvalid);
+    pub fn ask_to_subscribe(
+        &mut self,
+        client: &Client,
+        filters: &[(&str, SubscriptionOptions)],
+        id: Option<u32>,
+    ) -> u32 {
+        let parsed =
+            |filter: &str| TopicFilter::parse(filter, 128).map_err(|_| ReasonCode::TopicFilterInvalid);
         let subscribing = Subscribing {
             packet_id: PacketId::FIRST,
             filters: filters.iter().map(|(filter, options)| (parsed(filter), *options)).collect(),
@@ -198,13 +209,19 @@ impl Stage {
         self.subscribe_with(client, &filters, None)
     }
 
-    pub fn subscribe_with(&mut self, client: &Client, filters: &[(&str, SubscriptionOptions)], id: Option<u32>) -> Vec<u8> {
+    pub fn subscribe_with(
+        &mut self,
+        client: &Client,
+        filters: &[(&str, SubscriptionOptions)],
+        id: Option<u32>,
+    ) -> Vec<u8> {
         let reply = self.ask_to_subscribe(client, filters, id);
         self.reasons(reply)
     }
 
     pub fn unsubscribe(&mut self, client: &Client, filters: &[&str]) -> Vec<u8> {
-        let parsed = |filter: &&str| TopicFilter::parse(filter, 128).map_err(|_| ReasonCode::TopicFilterInvalid);
+        let parsed =
+            |filter: &&str| TopicFilter::parse(filter, 128).map_err(|_| ReasonCode::TopicFilterInvalid);
         let unsubscribing =
             Unsubscribing { packet_id: PacketId::FIRST, filters: filters.iter().map(parsed).collect() };
         let session = client.session.number;
@@ -251,7 +268,8 @@ impl Stage {
         for _ in 0..10_000 {
             let errands = client.session.outbox.lock().errands(client.connection);
             if errands.flush
-                || errands.blocked && client.session.outbox.lock().unblocked(client.connection, &mut self.bench)
+                || errands.blocked
+                    && client.session.outbox.lock().unblocked(client.connection, &mut self.bench)
             {
                 self.bench.owe(&client.session);
             } else if errands.pump {
@@ -267,9 +285,16 @@ impl Stage {
 
     /// Topics of the wills that are due by now.
     pub fn wills(&mut self) -> Vec<String> {
-        let reply = self.give(|reply| Command::TakeDue { reply });
+        // One question is open at a time, as the in-process publisher has it.
+        let reply = match self.asks_for_due.take() {
+            Some(reply) => reply,
+            None => self.give(|reply| Command::TakeDue { reply }),
+        };
         match self.answer(reply) {
-            None => Vec::new(),
+            None => {
+                self.asks_for_due = Some(reply);
+                Vec::new()
+            }
             Some(Answer::Due(due)) => {
                 due.into_iter().map(|Due { publication, .. }| publication.topic.to_string()).collect()
             }

@@ -283,7 +283,12 @@ pub fn connected(
 }
 
 /// Offers a message at `qos` through a subscription that grants QoS 2, and writes it.
-pub fn publish(session: &Arc<Session>, payload: &str, qos: QoS, bench: &mut Workbench) -> aldis_session::Offered {
+pub fn publish(
+    session: &Arc<Session>,
+    payload: &str,
+    qos: QoS,
+    bench: &mut Workbench,
+) -> aldis_session::Offered {
     let message = Arc::new(publication("topic/name", payload.to_owned(), qos));
     let subscription = subscription(session, "#", QoS::ExactlyOnce);
     let offered = session.offer(&[subscription], &Offering::of(&message), bench);

@@ -46,7 +46,9 @@ pub(crate) struct Wishes {
 
 /// What the event loop reports, as far as a scenario asks.
 pub(crate) enum Happened {
-    Connected { session_present: bool },
+    Connected {
+        session_present: bool,
+    },
     Received(Message),
     /// A QoS 2 message was received before, and its PUBCOMP is sent.
     Completed,
@@ -88,7 +90,8 @@ pub(crate) fn open(
     options: Options,
 ) -> (Requests, EventLoop) {
     if is_five {
-        let (requests, event_loop) = v5::AsyncClient::new(options_of_five(settings, client_id, options), REQUESTS);
+        let (requests, event_loop) =
+            v5::AsyncClient::new(options_of_five(settings, client_id, options), REQUESTS);
         return (Requests::Five(requests), EventLoop::Five(Box::new(event_loop)));
     }
     let mut given = four::MqttOptions::new(client_id, &settings.host, settings.port);
@@ -133,9 +136,7 @@ impl Requests {
     pub(crate) async fn publish(&self, message: Message) -> Result<(), String> {
         let Message { topic, payload, qos, retain, dup: _, properties } = message;
         match self {
-            Self::Four(client) => {
-                told(client.publish_bytes(topic, qos_of_four(qos), retain, payload).await)
-            }
+            Self::Four(client) => told(client.publish_bytes(topic, qos_of_four(qos), retain, payload).await),
             // rumqttc has a way of its own for messages without properties.
             Self::Five(client) if properties == five::PublishProperties::default() => {
                 told(client.publish_bytes(topic, qos_of_five(qos), retain, payload).await)

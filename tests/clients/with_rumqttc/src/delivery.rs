@@ -131,7 +131,10 @@ async fn shared_exactly(
     while group.iter().map(Peer::count).sum::<usize>() < sent.len() {
         if Instant::now() > deadline {
             let count: usize = group.iter().map(Peer::count).sum();
-            return Err(Failure(format!("{size} members received {count} of {} messages together", sent.len())));
+            return Err(Failure(format!(
+                "{size} members received {count} of {} messages together",
+                sent.len()
+            )));
         }
         sleep(Duration::from_millis(5)).await;
     }

@@ -21,8 +21,11 @@ use std::process::ExitCode;
 /// A scenario that runs.
 type Running<'run> = Pin<Box<dyn Future<Output = Outcome> + 'run>>;
 
+/// What starts a scenario.
+type Scenario = fn(&Run) -> Running<'_>;
+
 /// Every scenario by its name; `run.py` has the same list, with the versions of each.
-const SCENARIOS: [(&str, fn(&Run) -> Running<'_>); 16] = [
+const SCENARIOS: [(&str, Scenario); 16] = [
     ("qos", |run| Box::pin(delivery::qos(run))),
     ("large", |run| Box::pin(delivery::large(run))),
     ("overlap", |run| Box::pin(delivery::overlap(run))),
@@ -71,7 +74,7 @@ fn main() -> ExitCode {
 }
 
 /// Reads the command line and the environment.
-fn prepare(given: Vec<String>) -> Result<(fn(&Run) -> Running<'_>, Run), String> {
+fn prepare(given: Vec<String>) -> Result<(Scenario, Run), String> {
     let mut settings = Settings::from_environment()?;
     let mut words = Vec::new();
     let mut given = given.into_iter();

@@ -129,8 +129,7 @@ impl<'run> Peer<'run> {
         listening.spawn(listen(event_loop, Arc::clone(&inbox)));
         let name = format!("rumqttc {name}");
         let session_present = false;
-        let mut peer =
-            Self { run, name, session_present, requests, inbox, listening, asked: (0, 0) };
+        let mut peer = Self { run, name, session_present, requests, inbox, listening, asked: (0, 0) };
         let answered = peer.wait(CONTROL_DEADLINE, |heard| heard.session_present).await;
         peer.session_present =
             answered.map_err(|why| Failure(format!("{} could not connect: {why}", peer.name)))?;
@@ -161,11 +160,7 @@ impl<'run> Peer<'run> {
     }
 
     /// Waits for what is no message: an acknowledgement of `what`.
-    async fn acknowledgement<T>(
-        &self,
-        what: &str,
-        found: impl FnMut(&mut Heard) -> Option<T>,
-    ) -> Outcome<T> {
+    async fn acknowledgement<T>(&self, what: &str, found: impl FnMut(&mut Heard) -> Option<T>) -> Outcome<T> {
         let waited = self.wait(CONTROL_DEADLINE, found).await;
         waited.map_err(|why| Failure(format!("{}: no acknowledgement of {what}: {why}", self.name)))
     }
@@ -262,7 +257,9 @@ impl<'run> Peer<'run> {
             let heard = self.inbox.heard.lock();
             let last = heard.messages.last().map_or_else(|| "none".to_owned(), expect::shorten);
             let (name, count) = (&self.name, heard.messages.len());
-            Failure(format!("{name} received {count} messages, waiting for {what}: {why}; the last one: {last}"))
+            Failure(format!(
+                "{name} received {count} messages, waiting for {what}: {why}; the last one: {last}"
+            ))
         })
     }
 

@@ -7,12 +7,7 @@ use crate::peer::{Peer, Run};
 use rumqttc::v5::mqttbytes::v5::{DisconnectReasonCode, PublishProperties};
 
 /// A new subscriber receives exactly `expected` (any order among topics), then live messages.
-async fn retained_exactly(
-    run: &Run,
-    publisher: &mut Peer<'_>,
-    label: &str,
-    expected: &[Message],
-) -> Outcome {
+async fn retained_exactly(run: &Run, publisher: &mut Peer<'_>, label: &str, expected: &[Message]) -> Outcome {
     let late = Peer::connect(run, label).await?;
     late.subscribe(&run.topic("kept/#"), 2).await?;
     late.wait_count(expected.len()).await?;
