@@ -1,6 +1,13 @@
 //! Turns of a conversation: each kind of packet, the order of answers, and what has to wait for the
 //! Broker.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 mod scripted_wire;
 

@@ -1,6 +1,13 @@
 //! Shared subscriptions: one member gets each message, nobody's wake-up is lost (finding 20), and the
 //! totals of the broker come back to nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 mod scripted_wire;
 

@@ -1,5 +1,12 @@
 //! From the first byte to an accepted CONNECT: who is refused and how, and what is granted.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 use aldis_packet::{
     Connect, ConnectProperties, DecodeLimits, Framed, Packet, ProtocolVersion, QoS, ReasonCode, Will, decode,

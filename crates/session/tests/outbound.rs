@@ -1,6 +1,13 @@
 //! What one subscriber is sent, case by case: resume, receive maximum, limits of the queue, expiry,
 //! packet size, aliases, acknowledgements right and wrong.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 mod scripted_wire;
 

@@ -2,7 +2,14 @@
 //! up (law 10), a Dirty Outbox has an owner (finding 6), and what the client sees on the wire is what
 //! the standard promises: whole packets, order within each QoS, no identifier twice in flight, DUP on
 //! redelivery alone, the receive maximum [MQTT-3.3.4-9] and the maximum packet size [MQTT-3.1.2-24].
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 mod scripted_wire;
 

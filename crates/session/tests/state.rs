@@ -1,5 +1,12 @@
 //! The small tables: QoS 2 identifiers of a client, topic aliases, rights, filters.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 mod scripted_wire;
 

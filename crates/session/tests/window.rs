@@ -1,5 +1,12 @@
 //! The in-flight window: identifiers, holes and the wrap at 65,535 [MQTT-2.2.1-4].
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 mod scripted_wire;
 
