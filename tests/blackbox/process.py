@@ -4,13 +4,10 @@
 What crates/aldis/tests/process.rs says about start, SIGHUP and the service manager is not repeated.
 """
 
-import os
 import pathlib
-import re
 import signal
 import socket
 import struct
-import tempfile
 import time
 import unicodedata
 
@@ -265,8 +262,16 @@ def a_refused_publish_is_logged_once_in_ten_seconds():
 # ---- the end ----
 
 
+def expect_numbers(seen, count):
+    """Messages that begin with the numbers up to `count`, then the DISCONNECT of a server that stops."""
+    expect(seen and seen[-1].kind == p.DISCONNECT, f"no DISCONNECT behind {len(seen)} messages")
+    expect(p.reason(p.V5, seen[-1]) == 0x8B, f"0x{p.reason(p.V5, seen[-1]):02X}")
+    numbers = [struct.unpack_from(">I", p.delivered(p.V5, got)[2])[0] for got in seen[:-1]]
+    expect(numbers == list(range(count)), f"{len(numbers)} of {count} messages that were owed")
+
+
 def stops_on(number, name):
-    """Clients of all versions, one who is owed messages, one who does not read, strangers: a clean stop."""
+    """Clients of all versions, one with messages on their way, one who does not read, strangers: a clean stop."""
     deadline = 3
     with script.broker(settings={"shutdown_deadline": f"{deadline} s"}) as broker:
         port = broker.port
@@ -276,8 +281,8 @@ def stops_on(number, name):
         deaf = Connection(port, receive_buffer=4096).login("deaf").subscribe("owed")
         owed = clients[0].subscribe("owed")
         sender = client(port)
-        for number_of in range(2000):
-            sender.publish("owed", struct.pack(">I", number_of) + bytes(2000))
+        for at in range(300):
+            sender.publish("owed", struct.pack(">I", at) + bytes(2000))
         sender.ping()
         start = time.monotonic()
         broker.signal(number)
@@ -286,10 +291,7 @@ def stops_on(number, name):
             expect([got.kind for got in seen] == [p.DISCONNECT], f"{list(map(str, seen))}")
             expect(p.reason(p.V5, seen[0]) == 0x8B, f"0x{p.reason(p.V5, seen[0]):02X}")
             one.close()
-        seen = owed.remains()
-        expect(seen and p.reason(p.V5, seen.pop()) == 0x8B, "not told")
-        numbers = [struct.unpack_from(">I", p.delivered(p.V5, got)[2])[0] for got in seen]
-        expect(numbers == list(range(2000)), f"{len(numbers)} of 2,000 messages that were owed")
+        expect_numbers(owed.remains(), 300)
         for one in older + strangers:
             expect(not one.remains(), "3.x or a stranger is told something")
         for one in (*older, *strangers, owed):
@@ -314,6 +316,28 @@ def sigterm_tells_everybody():
 @script.case
 def sigint_tells_everybody():
     stops_on(signal.SIGINT, "SIGINT")
+
+
+@script.case
+def what_waits_in_a_queue_is_sent_before_the_end():
+    """docs/configuration.md: every client is told, what is owed is sent, at most `shutdown_deadline` long. More
+    than any socket holds is owed here, to a client that reads from the moment of the signal on."""
+    count, size = 1000, 20_000
+    with script.broker(settings={"shutdown_deadline": "30 s"}, metrics=True) as broker:
+        owed = Connection(broker.port, receive_buffer=65_536).login("owed").subscribe("owed")
+        sender = client(broker.port)
+        for number in range(count):
+            sender.publish("owed", struct.pack(">I", number) + bytes(size))
+        sender.ping()
+        waiting = broker.metrics()["aldis_deliveries_waiting"]
+        expect(waiting > 100, f"only {waiting:.0f} messages wait")
+        broker.signal(signal.SIGTERM)
+        broker.wait_for("stopping on SIGTERM")
+        sender.close()
+        expect_numbers(owed.remains(), count)
+        owed.close()
+        code, log, _ = broker.ended()
+        expect(code == 0, f"exit code {code}: {log[-3:]}")
 
 
 @script.case

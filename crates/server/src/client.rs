@@ -102,6 +102,10 @@ impl Client {
         let client_id = Arc::clone(&self.conversation.identity.client_id);
         if let Ending::Closed(farewell) = ending {
             self.doors.ended.count(farewell.reason);
+            if farewell.reason == ReasonCode::ServerShuttingDown {
+                // What waits for the client leaves before its DISCONNECT, if it reads.
+                let _ = timeout(self.doors.time_to_drain(), self.write_out()).await;
+            }
             self.say_farewell(farewell);
             // Nobody waits for this session, so what is on its way may still leave.
             if farewell.reason != ReasonCode::SessionTakenOver {
@@ -116,7 +120,8 @@ impl Client {
             }
             _ => tracing::debug!(target: "aldis", "{client_id:?} disconnected: {ending}"),
         }
-        let Client { mut reader, link, detach, .. } = self;
+        let Client { mut reader, link, detach, doors, .. } = self;
+        doors.keep_alive.forget(&link);
         detach.detach(ending).await;
         drop(link);
         // Not after a loss: there is nobody to wait for.

@@ -1,50 +1,35 @@
 //! Keep alive: who was not heard for one and a half times its interval is ended [MQTT-3.1.2-24].
 //!
-//! Connections have no timer of their own. They stand in one heap by the earliest time at which
+//! Connections have no timer of their own. They stand in one map by the earliest time at which
 //! they could be late; when that time comes the connection says when it was last heard, and is
 //! either ended or put back. So an idle connection costs one look for each interval.
 
 use crate::clock::{self, Clock};
 use crate::link::Link;
 use parking_lot::Mutex;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// How often the heap is looked at, and so the most that a connection is ended late.
+/// How often the map is looked at, and so the most that a connection is ended late.
 const TICK: Duration = Duration::from_millis(250);
 
 struct Watched {
-    /// When the connection is late if nothing was heard, in milliseconds of the clock.
-    at: u64,
     /// One and a half times its keep alive, in milliseconds.
     patience: u64,
     link: Weak<Link>,
 }
 
-impl PartialEq for Watched {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-impl Eq for Watched {}
-impl PartialOrd for Watched {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Watched {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at.cmp(&other.at)
-    }
-}
+/// When a connection is late if nothing was heard, in milliseconds of the clock, and which it is.
+type Place = (u64, usize);
 
 /// All connections with a keep alive.
 #[derive(Default)]
 pub(crate) struct KeepAlive {
-    // Taken for one push by a connection that begins, and each tick for what is due.
-    watched: Mutex<BinaryHeap<Reverse<Watched>>>,
+    // Taken for one insertion or removal by a connection that begins or ends, and each tick for
+    // what is due.
+    watched: Mutex<BTreeMap<Place, Watched>>,
 }
 
 impl KeepAlive {
@@ -54,26 +39,31 @@ impl KeepAlive {
             return;
         }
         let patience = u64::from(seconds) * 1500;
-        let watched = Watched { at: link.last_heard() + patience, patience, link: Arc::downgrade(link) };
-        self.watched.lock().push(Reverse(watched));
+        let place = place(link, link.last_heard() + patience);
+        self.watched.lock().insert(place, Watched { patience, link: Arc::downgrade(link) });
+    }
+
+    /// The connection has ended.
+    pub(crate) fn forget(&self, link: &Arc<Link>) {
+        let mut watched = self.watched.lock();
+        watched.remove(&(link.watched_at.load(Relaxed), Arc::as_ptr(link).addr()));
     }
 
     fn look(&self, now: u64) {
         let mut watched = self.watched.lock();
-        while watched.peek().is_some_and(|Reverse(first)| first.at <= now) {
-            let Some(Reverse(mut first)) = watched.pop() else { return };
+        while watched.first_key_value().is_some_and(|((at, _), _)| *at <= now) {
+            let Some((_, first)) = watched.pop_first() else { return };
             let Some(link) = first.link.upgrade() else { continue };
             let at = link.last_heard() + first.patience;
             if at <= now {
                 link.call_silent();
             } else {
-                first.at = at;
-                watched.push(Reverse(first));
+                watched.insert(place(&link, at), first);
             }
         }
     }
 
-    /// Looks at the heap for as long as the server runs.
+    /// Looks at the map for as long as the server runs.
     pub(crate) async fn run(self: Arc<Self>, clock: Clock) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -82,4 +72,11 @@ impl KeepAlive {
             self.look(clock.millis(clock::now()));
         }
     }
+}
+
+/// The place of a connection, which it remembers, to be forgotten when it ends. Always taken under
+/// the lock of the map, or before the connection is in it.
+fn place(link: &Arc<Link>, at: u64) -> Place {
+    link.watched_at.store(at, Relaxed);
+    (at, Arc::as_ptr(link).addr())
 }

@@ -19,6 +19,8 @@ pub(crate) struct Link {
     rung: AtomicBool,
     /// When the client was last heard, in milliseconds of the server's clock.
     last_heard: AtomicU64,
+    /// Where it stands among the watched connections.
+    pub(crate) watched_at: AtomicU64,
     /// Keep alive has passed without a packet.
     silent: AtomicBool,
 }
@@ -30,6 +32,7 @@ impl Link {
             client: AtomicWaker::new(),
             rung: AtomicBool::new(false),
             last_heard: AtomicU64::new(now),
+            watched_at: AtomicU64::new(0),
             silent: AtomicBool::new(false),
         }
     }

@@ -21,6 +21,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -87,6 +88,8 @@ pub(crate) struct Doors {
     pub(crate) ended: Ended,
     /// What `$SYS` and metrics remember. A lock: written every few seconds, read by a scrape.
     pub(crate) trends: parking_lot::Mutex<Trends>,
+    /// How long a client may take to read what waits for it when the server shuts down.
+    drain: AtomicU64,
     closed: watch::Sender<bool>,
 }
 
@@ -136,6 +139,11 @@ impl Doors {
     /// Whether the server shuts down.
     pub(crate) fn is_closing(&self) -> bool {
         *self.closed.borrow()
+    }
+
+    /// How long a client may take to read what waits for it when the server shuts down.
+    pub(crate) fn time_to_drain(&self) -> Duration {
+        Duration::from_millis(self.drain.load(Relaxed))
     }
 
     /// A place for one more connection; `None` when all are taken.
@@ -248,6 +256,7 @@ impl Server {
             turned_away: AtomicU64::new(0),
             ended: Ended::default(),
             trends: parking_lot::Mutex::default(),
+            drain: AtomicU64::new(0),
             closed: watch::channel(false).0,
         });
         let (sys_interval, sys_intervals) = watch::channel(settings.sys_interval);
@@ -346,6 +355,9 @@ impl Server {
     fn stop(&mut self) -> JoinHandle<usize> {
         let doors = Arc::clone(&self.doors);
         let (deadline, tasks) = (self.settings.lock().shutdown_deadline, std::mem::take(&mut self.tasks));
+        // The other half of the deadline is for the DISCONNECT and the end of the connection.
+        let drain = u64::try_from(deadline.as_millis() / 2).unwrap_or(u64::MAX);
+        doors.drain.store(drain, Relaxed);
         doors.closed.send_replace(true);
         self.runtime.spawn(async move {
             let stopped = timeout(deadline, async {

@@ -76,6 +76,8 @@ pub struct Outbox {
     wire: Option<Arc<dyn Wire>>,
     bytes: Segments,
     farewell: Option<Farewell>,
+    /// DISCONNECT is among the bytes: nothing follows it.
+    last_words: bool,
     handed_over: bool,
     /// A shared subscription has messages for whoever has room.
     pub(crate) group_work: bool,
@@ -95,6 +97,7 @@ impl Outbox {
             wire: None,
             bytes: Segments::default(),
             farewell: None,
+            last_words: false,
             handed_over: false,
             group_work: false,
             replays: Vec::new(),
@@ -170,6 +173,7 @@ impl Outbox {
         self.wire = Some(wire);
         self.state = State::Resuming;
         self.farewell = None;
+        self.last_words = false;
         self.handed_over = false;
         self.replay_waits = false;
         self.outbound.identity = identity;
@@ -236,7 +240,15 @@ impl Outbox {
     pub(crate) fn last_words(&mut self, connection: u32, farewell: Farewell) {
         if connection == self.connection {
             self.farewell.get_or_insert(farewell);
+            self.last_words = true;
         }
+    }
+
+    /// Whether what waits may still leave: always, until the connection is told to go. A broker that
+    /// shuts down lets it leave before its DISCONNECT.
+    fn lets_out(&self) -> bool {
+        let stays = |farewell: Farewell| farewell.reason == ReasonCode::ServerShuttingDown;
+        !self.last_words && self.farewell.is_none_or(stays)
     }
 
     /// The connection ends: its bytes go, the session stays (or ends with [`Outbox::end`]). False
@@ -320,7 +332,7 @@ impl Outbox {
 
     /// After a write: more bytes, or what waited for them to leave.
     fn go_on(&mut self, bench: &mut Workbench) -> AfterWrite {
-        if self.farewell.is_none() && self.outbound.has_backlog() {
+        if self.lets_out() && self.outbound.has_backlog() {
             self.outbound.refill(REFILL, &mut self.bytes, bench);
         }
         if self.bytes.is_empty() {
@@ -348,7 +360,7 @@ impl Outbox {
             return false;
         }
         self.state = State::Idle;
-        if self.bytes.len() < REFILL && self.farewell.is_none() {
+        if self.bytes.len() < REFILL && self.lets_out() {
             self.outbound.refill(REFILL, &mut self.bytes, bench);
         }
         self.mark_dirty()

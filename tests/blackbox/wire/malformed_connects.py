@@ -59,14 +59,16 @@ def wrong(version, codes):
 def versions(version):
     """Names and levels that are not spoken here. A level above 5 is told in the form of MQTT 5."""
     for name, level in (("MQTT", 6), ("MQTT", 255), ("MQIsdp", 6)):
-        yield First(f"{name} level {level}, as {version}", V5, p.connect(version, "x", name=name, level=level), frozenset({0x84}))
+        data = p.connect(version, "x", name=name, level=level)
+        yield First(f"{name} level {level}, as {version}", V5, data, frozenset({0x84}))
     for name, level in (("MQTT", 0), ("MQTT", 1), ("MQIsdp", 0), ("MQIsdp", 4)):
-        yield First(f"{name} level {level}, as {version}", V311, p.connect(version, "x", name=name, level=level), frozenset({1}))
+        data = p.connect(version, "x", name=name, level=level)
+        yield First(f"{name} level {level}, as {version}", V311, data, frozenset({1}))
 
 
 def frames(version):
     """The fixed header, and a CONNECT that is cut at every byte."""
-    # Some bytes of it are in the first reading, so that the version is known.
+    named = p.NAMES[version]
     good = p.connect(version, "cut", will=p.Will(), user_name="u", password=b"p")
     body = body_of(good)
     known = 2 + len("MQIsdp" if version == V31 else "MQTT") + 1
@@ -75,22 +77,23 @@ def frames(version):
             continue  # 3.1 lets user name and password be missing at the end; see `unusual`.
         codes = wrong(version, EITHER) if length >= known else SILENCE
         yield First(f"{p.NAMES[version]} CONNECT cut at {length}", version, p.packet(0x10, body[:length]), codes)
-    yield First(f"{p.NAMES[version]} CONNECT and a byte more", version, p.packet(0x10, body + b"\0"), wrong(version, EITHER))
+    yield First(f"{named} CONNECT and a byte more", version, p.packet(0x10, body + b"\0"), wrong(version, EITHER))
     for bits in range(1, 16):
         data = p.connect(version, f"flags-{bits}", first=0x10 | bits)
-        yield First(f"{p.NAMES[version]} CONNECT flags {bits:04b}", version, data, OK if version == V31 else wrong(version, MALFORMED))
-    yield First(f"{p.NAMES[version]} five bytes of Remaining Length", version, b"\x10\xff\xff\xff\xff\x01" + body, wrong(version, MALFORMED))
-    yield First(f"{p.NAMES[version]} Remaining Length not minimal", version, b"\x10\x8a\x80\x00" + body, wrong(version, MALFORMED))
+        yield First(f"{named} CONNECT flags {bits:04b}", version, data, OK if version == V31 else wrong(version, MALFORMED))
+    for words, length in (("of five bytes", b"\xff\xff\xff\xff\x01"), ("not minimal", b"\x8a\x80\x00")):
+        yield First(f"{named} Remaining Length {words}", version, b"\x10" + length + body, wrong(version, MALFORMED))
     for announced in (256 * 1024, (1 << 28) - 1):
-        # With the body's beginning MQTT 5 can be told 0x95; nothing at all is right as well.
+        # The beginning of the body shows the version, so MQTT 5 can be told.
         data = b"\x10" + p.variable(announced) + body
-        yield First(f"{p.NAMES[version]} CONNECT announces {announced}", version, data, frozenset({0x95}) if version == V5 else SILENCE)
+        yield First(f"{named} CONNECT announces {announced}", version, data, wrong(version, frozenset({0x95})))
 
 
 def flags(version):
     """The connect flags."""
     lenient = version == V31
-    yield First(f"{p.NAMES[version]} reserved flag", version, p.connect(version, "reserved", flags=3), OK if lenient else wrong(version, MALFORMED))
+    reserved = p.connect(version, "reserved", flags=3)
+    yield First(f"{p.NAMES[version]} reserved flag", version, reserved, OK if lenient else wrong(version, MALFORMED))
     for byte, words in ((0x0A, "will QoS 1"), (0x12, "will QoS 2"), (0x1A, "will QoS 3"), (0x22, "will retain")):
         data = p.connect(version, f"no-will-{byte}", flags=byte)
         yield First(f"{p.NAMES[version]} {words} without a will", version, data, OK if lenient else wrong(version, EITHER))
@@ -104,15 +107,18 @@ def texts(version):
     for bad, text in BAD_TEXT.items():
         name = p.NAMES[version]
         broken = wrong(version, EITHER)
-        yield First(f"{name} client id: {bad}", version, p.connect(version, text), broken | wrong(version, frozenset({0x85})))
+        in_id = broken | wrong(version, frozenset({0x85}))
+        in_will = broken | wrong(version, frozenset({0x90}))
+        yield First(f"{name} client id: {bad}", version, p.connect(version, text), in_id)
         yield First(f"{name} user name: {bad}", version, p.connect(version, "x", user_name=text), broken)
-        yield First(f"{name} will topic: {bad}", version, p.connect(version, "x", will=p.Will(text)), broken | wrong(version, frozenset({0x90})))
+        yield First(f"{name} will topic: {bad}", version, p.connect(version, "x", will=p.Will(text)), in_will)
     for topic in ("", "#", "+", "a/#", "a/+/b"):
         data = p.connect(version, "x", will=p.Will(topic))
         yield First(f"{p.NAMES[version]} will topic {topic!r}", version, data, wrong(version, EITHER | {0x90}))
     deep = p.connect(version, "x", will=p.Will(65535 * "/"))
     # 3.x has no code for it; any refusal does.
-    yield First(f"{p.NAMES[version]} will topic of 65,536 levels", version, deep, frozenset({0x90}) if version == V5 else frozenset({2, 3, 5}))
+    codes = frozenset({0x90} if version == V5 else {2, 3, 5})
+    yield First(f"{p.NAMES[version]} will topic of 65,536 levels", version, deep, codes)
 
 
 def client_ids():
@@ -127,8 +133,13 @@ WILL_ALLOWED = {0x01, 0x02, 0x03, 0x08, 0x09, 0x18, 0x26}
 
 def property_grid():
     """Each property in CONNECT and in the will, as for the other packets."""
-    in_connect = lambda block: p.connect(V5, "grid", block=block)
-    in_will = lambda block: p.connect(V5, "grid", will=p.Will(block=block))
+
+    def in_connect(block):
+        return p.connect(V5, "grid", block=block)
+
+    def in_will(block):
+        return p.connect(V5, "grid", will=p.Will(block=block))
+
     for where, hold, allowed in (("CONNECT", in_connect, CONNECT_ALLOWED), ("will", in_will, WILL_ALLOWED)):
         for identifier in (*range(0x00, 0x2C), 0x7F):
             pair = (identifier, p.SAMPLE.get(identifier, b"\0"))
