@@ -81,6 +81,8 @@ pub struct Broker<R> {
     pub(crate) by_client_id: HashMap<Arc<str>, u64>,
     pub(crate) groups: HashMap<Arc<str>, Arc<Group>>,
     pub(crate) timers: Timers,
+    /// The timer of each retained topic whose message expires.
+    retained_timers: HashMap<Arc<str>, TimerKey>,
     pub(crate) chores: VecDeque<Chore<R>>,
     pub(crate) effects: VecDeque<Effect<R>>,
     pub(crate) due: Vec<Due>,
@@ -105,6 +107,7 @@ impl<R> Broker<R> {
             by_client_id: HashMap::new(),
             groups: HashMap::new(),
             timers: Timers::default(),
+            retained_timers: HashMap::new(),
             chores: VecDeque::new(),
             effects: VecDeque::new(),
             due: Vec::new(),
@@ -166,9 +169,7 @@ impl<R> Broker<R> {
                 for (position, publication) in &publications {
                     if !refused.contains(position) {
                         self.record_retained(publication);
-                    }
-                    if let Some(at) = publication.expires_at {
-                        self.timers.set(at, Timer::Retained(Arc::clone(&publication.topic)));
+                        self.time_retained(publication);
                     }
                 }
                 self.answer(reply, Answer::Retained(refused));
@@ -200,7 +201,10 @@ impl<R> Broker<R> {
                 None => break,
                 Some(Timer::Session(number)) => self.expire(number),
                 Some(Timer::Will(number)) => self.will_is_due(number),
-                Some(Timer::Retained(topic)) => drop(self.retained.expire(&topic, now)),
+                Some(Timer::Retained(topic)) => {
+                    self.retained_timers.remove(&topic);
+                    self.retained.expire(&topic, now);
+                }
             }
         }
         match self.chores.pop_front() {
@@ -235,6 +239,17 @@ impl<R> Broker<R> {
         // $SYS is told anew by every broker that starts.
         let lasting = !publication.topic.starts_with("$SYS/");
         self.record(lasting, &record);
+    }
+
+    /// One timer for each retained topic whose message expires, however often it is replaced.
+    fn time_retained(&mut self, publication: &Publication) {
+        if let Some(key) = self.retained_timers.remove(&publication.topic) {
+            self.timers.cancel(key);
+        }
+        if let Some(at) = publication.expires_at.filter(|_| !publication.payload.is_empty()) {
+            let key = self.timers.set(at, Timer::Retained(Arc::clone(&publication.topic)));
+            self.retained_timers.insert(Arc::clone(&publication.topic), key);
+        }
     }
 
     pub(crate) fn next_number(&mut self) -> u64 {

@@ -66,7 +66,8 @@ impl Outbox {
             return (Offered::NotConcerned, false);
         }
         let qos = options.qos.min(publication.qos);
-        if self.line() != Line::Open {
+        // Behind whatever waits, at any QoS: an older value in the queue must not come after this one.
+        if self.line() != Line::Open || self.outbound.has_backlog() {
             return (Offered::Full, false);
         }
         let mut ids = SubscriptionIds::None;
