@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use aldis_server::{DEFAULT_PORT, Listener};
 
 use crate::configuration::Config;
+use crate::machine;
 
 /// Said while there is no log on disk.
 pub const IN_MEMORY_ONLY: &str =
@@ -80,10 +81,8 @@ pub fn try_next(addresses: &[SocketAddr], config: &Config) -> String {
 /// it, `None` for no limit.
 #[must_use]
 pub fn too_few_open_files(limit: Option<u64>, connections: usize) -> Option<String> {
-    // Listeners, the log, timers and what the runtime needs for itself.
-    const OWN_FILES: u64 = 64;
     let limit = limit?;
-    let room = limit.saturating_sub(OWN_FILES);
+    let room = machine::room_for_connections(limit);
     if u64::try_from(connections).is_ok_and(|connections| connections <= room) {
         return None;
     }

@@ -137,6 +137,7 @@ fn complete(draft: Draft, listeners: Vec<Listener>) -> Result<Config, ConfigErro
     }
     let passwords = draft.password_file.as_deref().map(PasswordFile::load).transpose()?;
     let mut limits = draft.limits.clone();
+    limits.connections = draft.connections.unwrap_or_else(|| fitting(limits.connections));
     limits.memory_watermark = draft.memory_watermark.unwrap_or_else(|| half_of(machine::memory()));
     let settings = Settings {
         authentication: Authentication {
@@ -156,6 +157,12 @@ fn complete(draft: Draft, listeners: Vec<Listener>) -> Result<Config, ConfigErro
         verbosity: draft.verbosity,
         draft,
     })
+}
+
+/// The default of connections, or as many as this process may open files for.
+fn fitting(default: usize) -> usize {
+    let room = machine::open_files_limit().map(machine::room_for_connections);
+    room.and_then(|room| usize::try_from(room).ok()).map_or(default, |room| default.min(room).max(1))
 }
 
 /// The memory watermark of a machine with so many bytes.

@@ -24,6 +24,21 @@ pub fn has_ipv6() -> bool {
     TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
+/// Files that this process may have open at most, if it raises its limit as far as it may; `None` is
+/// "no limit".
+#[must_use]
+pub fn open_files_limit() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}
+
+/// Connections that a limit of open files has room for.
+#[must_use]
+pub fn room_for_connections(open_files: u64) -> u64 {
+    // Listeners, the log, timers and what the runtime needs for itself.
+    const OWN_FILES: u64 = 64;
+    open_files.saturating_sub(OWN_FILES)
+}
+
 /// Raises the limit of open files to the highest that the system lets this process have, and
 /// returns it (`None` is "no limit").
 ///
@@ -127,6 +142,6 @@ mod tests {
     #[test]
     fn open_files_are_raised_to_the_hard_limit() {
         let raised = raise_open_files().unwrap();
-        assert_eq!(raised, getrlimit(Resource::Nofile).maximum);
+        assert_eq!(raised, open_files_limit());
     }
 }

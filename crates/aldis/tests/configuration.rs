@@ -72,8 +72,11 @@ fn without_configuration_it_is_for_this_machine_only() {
     assert_eq!((config.verbosity, config.data_dir), (0, None));
     let mut limits = config.settings.limits;
     assert!(limits.memory_watermark >= 64 << 20);
-    limits.memory_watermark = aldis_session::Limits::default().memory_watermark;
-    assert_eq!(limits, aldis_session::Limits::default());
+    let defaults = aldis_session::Limits::default();
+    assert!((1..=defaults.connections).contains(&limits.connections));
+    limits.memory_watermark = defaults.memory_watermark;
+    limits.connections = defaults.connections;
+    assert_eq!(limits, defaults);
 }
 
 #[test]
@@ -238,7 +241,8 @@ const WRONG_VALUES: &[(&str, &str)] = &[
     ),
     (
         "limits.connections = 0",
-        "\"limits.connections\" in FILE line 1 is 0, but it takes a whole number from 1 to 10,000,000, for example 100000",
+        "\"limits.connections\" in FILE line 1 is 0, but it takes a whole number from 1 to 10,000,000 \
+         or \"auto\", for example 100000",
     ),
     (
         "limits.in_flight = -1",

@@ -153,7 +153,8 @@ fn law_13_a_replay_beside_live_messages_never_sends_an_older_value_last() {
                 0 => values.store(&mut stage, &mut random),
                 1 => values.offer_live(&mut stage),
                 2 => {
-                    let step = [Step::Block, Step::Take(1 + random.below(200)), Step::Take(5)][random.below(3)];
+                    let step =
+                        [Step::Block, Step::Take(1 + random.below(200)), Step::Take(5)][random.below(3)];
                     client.peer.wire.will([step]);
                 }
                 _ => move_subscriber(&mut stage, &mut client, &mut seen, &mut random),

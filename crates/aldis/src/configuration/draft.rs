@@ -1,6 +1,6 @@
 //! The settings while the layers are laid over each other: typed values, some still open.
 //!
-//! What depends on several settings at once (who may connect, how much memory) stays `None` here
+//! What depends on several settings at once (who may connect) or on the machine (memory, open files) stays `None` here
 //! and is decided when the draft is complete.
 
 use std::collections::BTreeMap;
@@ -25,8 +25,10 @@ pub(crate) struct Draft {
     pub(crate) allow_anonymous: Option<bool>,
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) verbosity: u8,
-    /// `memory_watermark` in here is not used; see below.
+    /// `connections` and `memory_watermark` in here are not used; see below.
     pub(crate) limits: Limits,
+    /// `None`: as many as the limit of open files has room for, up to the default.
+    pub(crate) connections: Option<usize>,
     /// `None`: half of the machine's memory.
     pub(crate) memory_watermark: Option<usize>,
     /// Where each setting that was given was given last, by its name.
@@ -46,6 +48,7 @@ impl Default for Draft {
             password_file: None,
             verbosity: 0,
             limits: defaults.limits,
+            connections: None,
             memory_watermark: None,
             origins: BTreeMap::new(),
         }

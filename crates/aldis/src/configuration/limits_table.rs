@@ -14,6 +14,8 @@ const MAX_BYTES: u64 = 1 << 50;
 const NEVER: u64 = 0xffff_ffff;
 /// `usize::MAX` on 64-bit machines; a number that cannot be typed in TOML.
 const UNLIMITED: u64 = u64::MAX;
+/// The word for a value that follows from the machine.
+const AUTO: Option<(&str, u64)> = Some(("auto", UNLIMITED));
 
 pub(crate) static LIMITS: &[Setting] = &[
     Setting {
@@ -21,14 +23,14 @@ pub(crate) static LIMITS: &[Setting] = &[
         kind: Kind::Number(Number {
             unit: Unit::Count,
             range: 1..=10_000_000,
-            word: None,
-            get: |draft| wide(draft.limits.connections),
-            set: |draft, number| draft.limits.connections = narrow(number),
+            word: AUTO,
+            get: |draft| draft.connections.map_or(UNLIMITED, wide),
+            set: |draft, number| draft.connections = chosen(number),
         }),
         default: None,
-        help: "Connections open at one time; one more is closed at once.",
-        reason: "A few kilobytes each, so about a gigabyte at the most. The process needs as many open \
-               files.",
+        help: "Connections open at one time; one more is closed at once. `\"auto\"` is 100,000, or \
+               fewer where the process may not open as many files (`ulimit -Hn`, `LimitNOFILE=`).",
+        reason: "A few kilobytes each, so about a gigabyte at the most.",
     },
     Setting {
         name: "limits.packet_size",
@@ -312,9 +314,9 @@ pub(crate) static LIMITS: &[Setting] = &[
         kind: Kind::Number(Number {
             unit: Unit::Bytes,
             range: 1 << 20..=MAX_BYTES,
-            word: Some(("auto", UNLIMITED)),
+            word: AUTO,
             get: |draft| draft.memory_watermark.map_or(UNLIMITED, wide),
-            set: set_watermark,
+            set: |draft, number| draft.memory_watermark = chosen(number),
         }),
         default: None,
         help: "Bytes of messages held for all clients together, retained ones included, above which \
@@ -333,6 +335,7 @@ fn narrow(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
-fn set_watermark(draft: &mut Draft, number: u64) {
-    draft.memory_watermark = (number != UNLIMITED).then(|| narrow(number));
+/// What stands for [`AUTO`] is no number that anybody chose.
+fn chosen(number: u64) -> Option<usize> {
+    (number != UNLIMITED).then(|| narrow(number))
 }
