@@ -5,50 +5,147 @@
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How often a port or a child is looked at while waiting.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Runs a command with this terminal's output and no input. An error says how it ended.
+/// How long a child may take that is no server: cargo compiles for minutes on a small machine, and the longest
+/// script runs for some. What takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
+
+/// Runs a command with this terminal's output and no input. An error says how it ended, or that it did not.
 pub(crate) fn run(command: &mut Command) -> Result<(), String> {
+    run_within(command, LIMIT)
+}
+
+fn run_within(command: &mut Command, limit: Duration) -> Result<(), String> {
     let name = shown(command);
-    let status =
-        command.stdin(Stdio::null()).status().map_err(|error| format!("cannot run `{name}`: {error}"))?;
+    let end = Instant::now() + limit;
+    let child = command.stdin(Stdio::null()).spawn();
+    let mut child = child.map_err(|error| format!("cannot run `{name}`: {error}"))?;
+    let status = wait_until(&mut child, end).ok_or_else(|| hangs(&name, &mut child, limit))?;
     if status.success() { Ok(()) } else { Err(format!("`{name}` ended with {status}")) }
 }
 
 /// Like `run`, and returns the last line the command wrote to its standard output that is not empty.
 pub(crate) fn run_for_last_line(command: &mut Command) -> Result<String, String> {
-    let (line, ended_well) = run_to_end(command)?;
-    if ended_well {
-        Ok(line)
-    } else {
-        Err(if line.is_empty() { "failed without a word".to_owned() } else { line })
-    }
+    last_line_within(command, LIMIT)
 }
 
-fn run_to_end(command: &mut Command) -> Result<(String, bool), String> {
+fn last_line_within(command: &mut Command, limit: Duration) -> Result<String, String> {
     let name = shown(command);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("cannot run `{name}`: {error}"))?;
+    let end = Instant::now() + limit;
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut child = child.map_err(|error| format!("cannot run `{name}`: {error}"))?;
     let mut last = String::new();
     if let Some(output) = child.stdout.take() {
-        for line in BufReader::new(output).lines() {
-            let line = line.map_err(|error| format!("`{name}` wrote what is not text: {error}"))?;
-            println!("{line}");
-            if !line.trim().is_empty() {
-                last = line.trim().to_owned();
+        let lines = read_beside(output);
+        loop {
+            match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    let line = line.map_err(|error| format!("`{name}` wrote what is not text: {error}"))?;
+                    println!("{line}");
+                    if !line.trim().is_empty() {
+                        last = line.trim().to_owned();
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => return Err(hangs(&name, &mut child, limit)),
             }
         }
     }
-    let status = child.wait().map_err(|error| format!("`{name}`: {error}"))?;
-    Ok((last, status.success()))
+    let status = wait_until(&mut child, end).ok_or_else(|| hangs(&name, &mut child, limit))?;
+    match (status.success(), last.is_empty()) {
+        (true, _) => Ok(last),
+        (false, false) => Err(last),
+        (false, true) => Err("failed without a word".to_owned()),
+    }
+}
+
+/// The lines of a pipe, read by a thread: the one who waits for them can stop waiting. The thread ends with the
+/// pipe; it is not joined, because something that we do not know may hold the pipe's other end.
+fn read_beside(output: ChildStdout) -> Receiver<std::io::Result<String>> {
+    // Bounded: a child that writes faster than the terminal shows waits, as it would for the terminal.
+    let (sender, lines) = mpsc::sync_channel(64);
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines() {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// How a child ended; `None` when it still runs at `end`.
+fn wait_until(child: &mut Child, end: Instant) -> Option<ExitStatus> {
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if Instant::now() < end => sleep(PAUSE),
+            _ => return None,
+        }
+    }
+}
+
+/// Ends a child that takes too long, with all that it has started, and says so.
+fn hangs(name: &str, child: &mut Child, limit: Duration) -> String {
+    kill_tree(child.id());
+    // It is dead; what could fail is of no use to the one who reads why.
+    let _ = child.wait();
+    format!("`{name}` did not end within {} s and was killed", limit.as_secs_f64())
+}
+
+/// Kills a process of ours and all its descendants. Not by process group: children stay in this one, so that
+/// Ctrl-C at the terminal ends them, and the runner of the clients gives each scenario a group of its own.
+fn kill_tree(root: u32) {
+    // Who is stopped starts nobody: stop them all first, as many rounds as it finds new ones.
+    let mut found = vec![root];
+    loop {
+        signal("STOP", &found);
+        let more = with_descendants(root);
+        if more.iter().all(|id| found.contains(id)) {
+            break;
+        }
+        found = more;
+    }
+    signal("KILL", &found);
+}
+
+fn signal(name: &str, ids: &[u32]) {
+    let ids = ids.iter().map(u32::to_string);
+    // Fails for those that have ended already, which is what is wanted.
+    let _ = Command::new("kill")
+        .args(["-s".to_owned(), name.to_owned(), "--".to_owned()].into_iter().chain(ids))
+        .stderr(Stdio::null())
+        .status();
+}
+
+/// This process and those that it or one of these has started, as Linux tells in /proc.
+fn with_descendants(root: u32) -> Vec<u32> {
+    let parents: Vec<(u32, u32)> = std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|id: u32| Some((id, parent_of(id)?)))
+        .collect();
+    let mut family = vec![root];
+    let mut next = 0;
+    while let Some(&parent) = family.get(next) {
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(id, _)| *id));
+        next += 1;
+    }
+    family
+}
+
+fn parent_of(id: u32) -> Option<u32> {
+    let line = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name in parentheses may hold anything; behind it are the state and the parent.
+    line.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// Runs a command and returns what it wrote; kills it when it takes longer than `limit`.
@@ -60,16 +157,8 @@ pub(crate) fn output_within(command: &mut Command, limit: Duration) -> Result<St
         .spawn()
         .map_err(|error| format!("cannot run `{name}`: {error}"))?;
     // What is read here is a few lines, which the pipe holds: nobody needs to read while waiting.
-    let end = Instant::now() + limit;
-    loop {
-        match child.try_wait() {
-            Ok(Some(_)) => break,
-            Ok(None) if Instant::now() < end => sleep(PAUSE),
-            _ => {
-                drop(Background { child });
-                return Err(format!("`{name}` did not end within {} s", limit.as_secs()));
-            }
-        }
+    if wait_until(&mut child, Instant::now() + limit).is_none() {
+        return Err(hangs(&name, &mut child, limit));
     }
     let output = child.wait_with_output().map_err(|error| format!("`{name}`: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -83,6 +172,12 @@ pub(crate) fn output_within(command: &mut Command, limit: Duration) -> Result<St
 /// Whether a program can be started by this name.
 pub(crate) fn exists(program: &str) -> bool {
     succeeds(Command::new(program).arg("--version"))
+}
+
+/// Whether a program of this name is there. Not by starting it: `mosquitto_pub --version` fails when it is.
+pub(crate) fn is_in_path(program: &str) -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&folders).any(|folder| folder.join(program).is_file())
 }
 
 /// Whether a command ends well; its output is not shown.
@@ -240,10 +335,11 @@ fn shown(command: &Command) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Background, free_port, output_within, run, run_for_last_line};
+    use super::{Background, free_port, is_in_path, last_line_within, output_within, run, run_for_last_line};
+    use super::{run_within, with_descendants};
     use std::path::Path;
     use std::process::Command;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     #[test]
     fn the_last_line_is_returned_and_a_failure_is_an_error() {
@@ -258,9 +354,62 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_too_long_is_killed() {
-        let error = output_within(Command::new("sleep").arg("30"), Duration::from_millis(50)).unwrap_err();
-        assert!(error.contains("did not end"), "{error}");
+    fn what_takes_too_long_is_killed_with_all_that_it_started() {
+        let limit = Duration::from_millis(300);
+        let start = Instant::now();
+        // One in its group, one in a session of its own; their parent would wait for both.
+        let script = "sleep 6543 & setsid sleep 6543 & echo started; wait";
+        let child = || {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        let errors = [
+            run_within(&mut child(), limit).unwrap_err(),
+            last_line_within(&mut child(), limit).unwrap_err(),
+            output_within(&mut child(), limit).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.contains("sleep 6543") && error.contains("did not end within 0.3 s"), "{error}");
+        }
+        assert!(start.elapsed() < Duration::from_secs(30));
+        let is_left = || {
+            std::fs::read_dir("/proc").unwrap().any(|entry| {
+                let line = entry.and_then(|entry| std::fs::read(entry.path().join("cmdline")));
+                line.is_ok_and(|line| line.starts_with(b"sleep\x006543"))
+            })
+        };
+        // Who is killed is gone a moment later.
+        while is_left() {
+            assert!(start.elapsed() < Duration::from_secs(30), "somebody is left");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn what_has_ended_but_left_its_output_open_to_others_is_not_waited_for_without_end() {
+        let script = "sleep 1.5 & echo '1 passed, 0 failed'";
+        let error = last_line_within(Command::new("sh").args(["-c", script]), Duration::from_millis(200));
+        assert!(error.unwrap_err().contains("did not end"));
+    }
+
+    #[test]
+    fn a_family_is_who_we_started_and_whom_they_started() {
+        let mut child = Command::new("sh").args(["-c", "sleep 30 & wait"]).spawn().unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        while with_descendants(child.id()).len() < 2 {
+            assert!(Instant::now() < end, "its child is not found");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(!with_descendants(child.id()).contains(&std::process::id()));
+        super::kill_tree(child.id());
+        assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_program_is_there_or_not() {
+        assert!(is_in_path("sh"));
+        assert!(!is_in_path("no-such-program-here"));
     }
 
     #[test]

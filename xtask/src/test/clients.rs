@@ -4,7 +4,6 @@
 
 use super::{BINARY, Outcome, Place};
 use crate::process::{Background, free_port, run, tail};
-use std::path::PathBuf;
 use std::time::Duration;
 
 const SETUP: &str = "tests/clients/setup.py";
@@ -45,21 +44,24 @@ pub(super) fn self_test(place: &Place) -> Outcome {
     })
 }
 
-/// Each script of `tests/blackbox` starts the broker itself.
+/// Each script of `tests/blackbox` starts the broker itself. It passes as every script of ours does: by its last
+/// line.
 pub(super) fn black_box(place: &Place) -> Outcome {
-    let mut scripts: Vec<PathBuf> = std::fs::read_dir(place.root.join(SCRIPTS))
-        .map(|folder| folder.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect())
-        .unwrap_or_default();
-    scripts.retain(|path| path.extension().is_some_and(|extension| extension == "py"));
+    let files = std::fs::read_dir(place.root.join(SCRIPTS)).map_err(|error| format!("{SCRIPTS}: {error}"))?;
+    let mut scripts: Vec<String> = files
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".py"))
+        .collect();
+    if scripts.is_empty() {
+        return Err(format!("{SCRIPTS} has no script"));
+    }
     scripts.sort();
     let mut failed = Vec::new();
-    for script in &scripts {
-        let name = script.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    for name in &scripts {
         println!("-- {SCRIPTS}/{name}");
-        let path = script.to_string_lossy().into_owned();
-        if let Err(why) = run(&mut place.program("python3", &[&path, "--aldis", BINARY])) {
+        if let Err(why) = place.script(&format!("{SCRIPTS}/{name}"), &["--aldis", BINARY]) {
             println!("-- {name} FAILED: {why}");
-            failed.push(name);
+            failed.push(format!("{name} ({why})"));
         }
     }
     if failed.is_empty() {
@@ -69,6 +71,9 @@ pub(super) fn black_box(place: &Place) -> Outcome {
     }
 }
 
+/// Clients send payloads of 1 MiB, and a packet is that and its header; the default is a packet of 1 MiB.
+const PACKET_SIZE: &str = "--set 'limits.packet_size=2 MiB'";
+
 /// Starts the release binary on a free port, gives that to `task`, and ends the binary with SIGTERM. It must
 /// still be running then and end well: a broker that crashed under the clients is a failure, whatever they
 /// say.
@@ -77,7 +82,7 @@ fn with_broker(place: &Place, name: &str, task: impl FnOnce(&str) -> Outcome) ->
     let folder = place.root.join("target/clients");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let log = folder.join(format!("{name}-broker.log"));
-    let command_line = format!("{BINARY} --listen tcp://127.0.0.1:{port}");
+    let command_line = format!("{BINARY} --listen tcp://127.0.0.1:{port} {PACKET_SIZE}");
     println!("{command_line}   (its log: target/clients/{name}-broker.log)");
     let mut broker = Background::start(&command_line, &place.root, &log)?;
     let told = |why: String| format!("{BINARY}: {why}; it wrote:\n{}", tail(&log));
@@ -89,11 +94,11 @@ fn with_broker(place: &Place, name: &str, task: impl FnOnce(&str) -> Outcome) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, RUN, run, run_all};
+    use super::{Place, RUN, SCRIPTS, black_box, run, run_all};
     use std::path::PathBuf;
     use std::process::Command;
 
-    const LISTENS: &str = "#!/usr/bin/env python3\nimport signal, socket, sys\nassert sys.argv[1] == '--listen'\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\ns = socket.create_server(('127.0.0.1', int(sys.argv[2].rpartition(':')[2])))\nwhile True:\n    c, _ = s.accept()\n    if c.recv(9) == b'die':\n        sys.exit('I died')\n";
+    const LISTENS: &str = "#!/usr/bin/env python3\nimport signal, socket, sys\nassert sys.argv[1] == '--listen'\nassert sys.argv[3:] == ['--set', 'limits.packet_size=2 MiB']\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\ns = socket.create_server(('127.0.0.1', int(sys.argv[2].rpartition(':')[2])))\nwhile True:\n    c, _ = s.accept()\n    if c.recv(9) == b'die':\n        sys.exit('I died')\n";
     const PASSES: &str = "import socket, sys\nassert sys.argv[1] == '--port'\nsocket.create_connection(('127.0.0.1', int(sys.argv[2])))\nprint('1 passed, 0 failed')\n";
     const KILLS: &str = "import socket, sys\nc = socket.create_connection(('127.0.0.1', int(sys.argv[2])))\nc.send(b'die')\nc.recv(9)\nprint('1 passed, 0 failed')\n";
 
@@ -129,6 +134,34 @@ mod tests {
         for (name, broker, script, expected) in cases {
             let place = place(name, broker, script);
             let outcome = run_all(&place);
+            match (&outcome, expected) {
+                (Ok(said), Ok(expected)) => assert_eq!(said, expected, "{name}"),
+                (Err(said), Err(expected)) => assert!(said.contains(expected), "{name}: {said}"),
+                _ => panic!("{name}: {outcome:?}"),
+            }
+            std::fs::remove_dir_all(&place.root).unwrap();
+        }
+    }
+    #[test]
+    fn scripts_pass_by_their_last_line_and_none_at_all_is_a_failure() {
+        const PASSES: &str = "import sys\nassert sys.argv[1] == '--aldis'\nprint('2 passed, 0 failed')\n";
+        let cases: [(&str, &[&str], Result<&str, &str>); 6] = [
+            ("two", &[PASSES, PASSES], Ok("2 scripts")),
+            ("no", &[], Err("tests/blackbox has no script")),
+            ("silent", &[PASSES, ""], Err("failed: 1.py (tests/blackbox/1.py ended with ``, not with")),
+            ("idle", &["print('0 passed, 0 failed')"], Err("ended with `0 passed, 0 failed`")),
+            ("lying", &["print('2 passed, 1 failed')"], Err("ended with `2 passed, 1 failed`")),
+            ("failing", &["print('2 passed, 0 failed')\nraise SystemExit(1)"], Err("failed: 0.py")),
+        ];
+        for (name, scripts, expected) in cases {
+            let place = place(&format!("blackbox-{name}"), LISTENS, None);
+            assert!(black_box(&place).unwrap_err().contains(SCRIPTS), "{name}");
+            let folder = place.root.join(SCRIPTS);
+            std::fs::create_dir_all(folder.join("wire")).unwrap();
+            for (number, text) in scripts.iter().enumerate() {
+                std::fs::write(folder.join(format!("{number}.py")), text).unwrap();
+            }
+            let outcome = black_box(&place);
             match (&outcome, expected) {
                 (Ok(said), Ok(expected)) => assert_eq!(said, expected, "{name}"),
                 (Err(said), Err(expected)) => assert!(said.contains(expected), "{name}: {said}"),
