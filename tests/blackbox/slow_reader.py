@@ -118,26 +118,48 @@ class Subscriber(Connection):
         return found
 
 
-class Run:
-    """One publisher, one good subscriber, and a watch over the memory."""
+class Memory:
+    """What the broker may grow by, from now on."""
 
-    def __init__(self, broker, qos, streams, allowed):
-        self.broker, self.qos, self.streams, self.allowed = broker, qos, streams, allowed
-        self.idle = broker.memory()
-        self.most = self.idle
+    def __init__(self, broker, allowed):
+        self.broker, self.allowed = broker, allowed
+        self.idle = self.most = broker.memory()
+
+    def grown(self):
+        """The most that it has grown by, in MiB."""
+        return (self.most - self.idle) / MIB
+
+    def watch(self, over):
+        """Samples it every 100 ms until the event `over`."""
+        while True:
+            self.most = max(self.most, self.broker.memory())
+            if self.most > self.idle + self.allowed:
+                allowed = self.allowed / MIB
+                raise Failure(f"the broker grew by {self.grown():.1f} MiB, where {allowed:.1f} are allowed")
+            if over.wait(0.1):
+                return
+
+
+class Run:
+    """One publisher and one good subscriber, while the memory is watched."""
+
+    def __init__(self, broker, qos, streams, memory):
+        self.qos, self.streams, self.memory = qos, streams, memory
+        self.port = broker.port
         self.good = Subscriber(broker.port, "good", "load/+", qos)
         self.received = 0
         self.failure = None
         self.turn = threading.Condition()
         self.over = threading.Event()
 
-    def offer(self, total):
-        """Publishes at least `total` bytes of payload; the number of messages."""
-        threads = [threading.Thread(target=self.guarded, args=(work,)) for work in (self.watch, self.receive)]
+    def offer(self, total, enough):
+        """Publishes at least `total` bytes of payload, or until there is `enough`; the number of messages."""
+        works = (lambda: self.memory.watch(self.over), self.receive)
+        threads = [threading.Thread(target=self.guarded, args=(work,)) for work in works]
         for thread in threads:
             thread.start()
         try:
-            count = self.publish(total)
+            count = self.publish(total, enough)
             with self.turn:
                 arrived = self.turn.wait_for(lambda: self.failure or self.received == count, 2 * PATIENCE)
             expect(arrived or self.failure, f"the good subscriber has {self.received} of {count} messages")
@@ -160,16 +182,6 @@ class Run:
                 self.failure = self.failure or error
                 self.turn.notify_all()
 
-    def watch(self):
-        """Samples the memory every 100 ms."""
-        while True:
-            self.most = max(self.most, self.broker.memory())
-            if self.most > self.idle + self.allowed:
-                grown = (self.most - self.idle) / MIB
-                raise Failure(f"the broker grew by {grown:.1f} MiB, where {self.allowed / MIB:.1f} are allowed")
-            if self.over.wait(0.1):
-                return
-
     def receive(self):
         """The good subscriber: every number, in order."""
         while not self.over.is_set():
@@ -185,12 +197,12 @@ class Run:
                 self.received += len(found)
                 self.turn.notify_all()
 
-    def publish(self, total):
+    def publish(self, total, enough):
         """Publishes, never further than the window ahead of the good subscriber."""
         cycles = WINDOW // 2 // CYCLE
         parcel = Parcel(self.qos, cycles, self.streams)
         ahead = 2 * parcel.count
-        publisher = client(self.broker.port, p.V311, "publisher")
+        publisher = client(self.port, p.V311, "publisher")
         sent = acknowledged = 0
         for _ in range(-(-total // (CYCLE * cycles))):
             with self.turn:
@@ -203,6 +215,8 @@ class Run:
             # Read them now and then, so that they do not pile up; all of them at the end.
             if self.qos and sent - acknowledged > 4 * parcel.count:
                 acknowledged = self.collect(publisher, acknowledged, sent - 2 * parcel.count)
+            if enough():
+                break
         if self.qos and not self.failure:
             self.collect(publisher, acknowledged, sent)
         publisher.close()
@@ -218,12 +232,19 @@ class Run:
         return have
 
 
+def dropped_by(samples):
+    """How many messages each reason dropped, if any."""
+    begin, end = 'aldis_dropped_total{reason="', '"}'
+    found = {name[len(begin) : -len(end)]: value for name, value in samples.items() if name.startswith(begin)}
+    return {reason: value for reason, value in found.items() if value}
+
+
 def account(broker):
     """The deliveries by what became of them."""
     samples = broker.metrics()
     names = ("offered_total", "completed_total", "expired_total", "waiting", "in_flight")
     sums = {name: samples[f"aldis_deliveries_{name}"] for name in names}
-    sums["dropped"] = sum(value for name, value in samples.items() if name.startswith("aldis_dropped_total{"))
+    sums["dropped"] = sum(dropped_by(samples).values())
     return sums
 
 
@@ -238,22 +259,27 @@ def balanced(broker):
     return until(look, f"every delivery is accounted for: {account(broker)}")
 
 
-def drain(broker, slow):
-    """Lets the slow ones read now; the numbers that each received, which have to be in order."""
+def drain(broker, slow, memory):
+    """Lets the slow ones read now, while the memory is watched; the numbers that each received, which have to be
+    in order."""
     got = [[] for _ in slow]
     stop = threading.Event()
     failures = []
 
-    def read(one, numbers):
+    def guarded(work, *arguments):
         try:
-            while not stop.is_set() and (found := one.numbers()) is not None:
-                numbers += found
+            work(*arguments)
         except Exception as error:
             if not stop.is_set():
                 failures.append(error)
 
-    threads = [threading.Thread(target=read, args=pair) for pair in zip(slow, got)]
-    for thread in threads:
+    def read(one, numbers):
+        while not stop.is_set() and (found := one.numbers()) is not None:
+            numbers += found
+
+    threads = [threading.Thread(target=guarded, args=(read, *pair)) for pair in zip(slow, got)]
+    watching = threading.Thread(target=guarded, args=(memory.watch, stop))
+    for thread in (*threads, watching):
         thread.start()
     try:
         # Then every byte is with the operating system, or acknowledged.
@@ -269,7 +295,7 @@ def drain(broker, slow):
         stop.set()
         for one in slow:
             one.close()
-        for thread in threads:
+        for thread in (*threads, watching):
             thread.join()
     if failures:
         raise failures[0]
@@ -278,9 +304,10 @@ def drain(broker, slow):
     return got
 
 
-def slow_readers(qos, readers, total, settings, allowed, streams=1):
+def slow_readers(qos, readers, total, settings, allowed, streams=1, enough=None):
     """The whole story, and what everybody got compared with what was counted. With several streams each slow
-    reader has one of its own, otherwise all have the same."""
+    reader has one of its own, otherwise all have the same. Less is offered if `enough`, which is given the
+    metrics, says so after a parcel. Answers how often each reason dropped something."""
     with script.broker(settings=settings, metrics=True) as broker:
         # Once through everything, so that threads and their buffers are there.
         with client(broker.port, p.V311, "warm") as warm:
@@ -292,22 +319,24 @@ def slow_readers(qos, readers, total, settings, allowed, streams=1):
         wanted = [topic_of(number % streams) for number in range(readers)]
         slow = [Subscriber(broker.port, f"slow-{name}-{at}", name, qos, 8192) for at, name in enumerate(wanted)]
         start = time.monotonic()
-        run = Run(broker, qos, streams, allowed + SLACK)
-        count = run.offer(total)
+        memory = Memory(broker, allowed + SLACK)
+        count = Run(broker, qos, streams, memory).offer(total, lambda: enough is not None and enough(broker.metrics()))
         # How many messages each slow one is offered.
         shares = [len(range(number % streams, count, streams)) for number in range(readers)]
         took = time.monotonic() - start
         sums = balanced(broker)
         change = {name: sums[name] - before[name] for name in sums}
-        script.note(
-            f"QoS {qos}: {count} messages, {count // len(SIZES) * CYCLE / 1e9:.2f} GB in {took:.1f} s to 1 + {readers};"
-            f" {(run.most - run.idle) / MIB:.1f} MiB more than idle, {(allowed + SLACK) / MIB:.1f} are allowed"
-        )
+        offered = f"{count} messages, {count // len(SIZES) * CYCLE / 1e9:.2f} GB in {took:.1f} s"
         expect(change["offered_total"] == count + sum(shares), f"{change}, where {count + sum(shares)} were offered")
         expect(change["dropped"] > 0, "nothing was dropped: the slow ones were not slow")
         queued = change["waiting"] + change["in_flight"]
         expect(change["dropped"] == change["offered_total"] - change["completed_total"] - queued, f"{change}")
-        numbers = drain(broker, slow)
+        loaded = memory.grown()
+        numbers = drain(broker, slow, memory)
+        script.note(
+            f"QoS {qos}: {offered} to 1 + {readers}; {loaded:.1f} MiB more than idle,"
+            f" {memory.grown():.1f} with the reading, {memory.allowed / MIB:.1f} are allowed"
+        )
         received = sum(map(len, numbers))
         dropped = balanced(broker)["dropped"] - before["dropped"]
         expect(dropped == change["dropped"], "something was dropped while the slow ones read")
@@ -319,7 +348,9 @@ def slow_readers(qos, readers, total, settings, allowed, streams=1):
         if streams > 1:
             strangers = [at for at, got in enumerate(numbers) if any(number % streams != at % streams for number in got)]
             expect(not strangers, f"slow subscribers {strangers[:5]} got messages of others")
+        reasons = dropped_by(broker.metrics())
         broker.stop()
+        return reasons
 
 
 ONE = {"limits.queue_bytes": "16 MiB", "limits.outbox_bytes": "256 KiB", "limits.answers_bytes": "256 KiB"}
@@ -355,14 +386,24 @@ def two_hundred_slow_readers_at_qos_1():
 
 
 # Their queues could hold 800 MiB together; the memory watermark is what bounds them. It slows the publisher down,
-# to one read every 100 ms: so this one is small. The Outbox has room for two such reads, as by default.
+# to one read every 100 ms: so this one ends as soon as it has been seen. The Outbox has room for two such reads,
+# as by default.
 FULL = {**ONE, "limits.queue_bytes": "4 MiB", "limits.memory_watermark": "16 MiB"}
 FULL_ALLOWED = 16 * MIB + 201 * (256 + 256 + 64) * 1024
 
 
 @script.case
 def two_hundred_slow_readers_at_the_memory_watermark():
-    slow_readers(1, 200, 8_000_000, FULL, FULL_ALLOWED)
+    seen = {0}
+
+    def enough(samples):
+        seen.add(samples["aldis_memory_watermark_reached"])
+        return dropped_by(samples).get("memory_watermark", 0) > 200
+
+    # No queue is ever full, so each message that is dropped is dropped at the watermark.
+    reasons = slow_readers(1, 200, 3_000_000_000, FULL, FULL_ALLOWED, streams=200, enough=enough)
+    expect(reasons.keys() == {"memory_watermark"}, f"dropped for other reasons than the watermark: {reasons}")
+    expect(1 in seen, "aldis_memory_watermark_reached was never 1")
 
 
 if __name__ == "__main__":
