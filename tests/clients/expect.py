@@ -21,6 +21,8 @@ DEADLINE = float(os.environ.get("ALDIS_TEST_DEADLINE", "30"))
 CONTROL_DEADLINE = 30.0
 # In the self-test every subscriber listens where nobody publishes; each scenario must fail then.
 DEAF = os.environ.get("ALDIS_TEST_DEAF", "") == "1"
+# The self-tests do not need the largest numbers.
+SMALL = os.environ.get("ALDIS_TEST_SMALL", "") == "1"
 # Mosquitto sends one copy for each overlapping subscription, which MQTT allows [MQTT-3.3.5-1].
 AGAINST_MOSQUITTO = os.environ.get("ALDIS_TEST_BROKER", "aldis") == "mosquitto"
 
@@ -108,10 +110,11 @@ class Arrivals:
         with self._changed:
             return list(self._messages)
 
-    def clear(self):
-        """Forgets what came so far: the next comparison begins here."""
+    def take(self):
+        """What came so far, none of which is seen again: the next comparison begins here."""
         with self._changed:
-            self._messages.clear()
+            taken, self._messages = self._messages, []
+            return taken
 
     def wait_until(self, condition, what, seconds=DEADLINE):
         """Waits until `condition(messages)` holds; fails at the deadline, naming `what`."""
@@ -130,6 +133,39 @@ class Arrivals:
 
     def wait_count(self, count):
         self.wait_until(lambda messages: len(messages) >= count, f"{count} messages")
+
+
+class Receiver:
+    """A client that receives: its arrivals, and what is expected of them."""
+
+    def __init__(self, owner):
+        self.arrivals = Arrivals(owner)
+
+    def expect_exactly(self, what, expected):
+        """Waits for `expected`, compares the complete list, and begins a new one."""
+        self.arrivals.wait_count(len(expected))
+        compare(f"{self.arrivals.owner}, {what}", self.arrivals.take(), expected)
+
+    def expect_any_order(self, what, expected):
+        """The same where the order among topics is the broker's own: a retained replay."""
+        self.arrivals.wait_count(len(expected))
+        received = sorted(self.arrivals.take(), key=_content)
+        compare(f"{self.arrivals.owner}, {what}", received, sorted(expected, key=_content))
+
+    def expect_by_topic(self, what, expected):
+        """The same where order is promised only within a topic."""
+        self.arrivals.wait_count(len(expected))
+        received = sorted(self.arrivals.take(), key=_topic)
+        compare(f"{self.arrivals.owner}, {what}", received, sorted(expected, key=_topic))
+
+
+def _content(message):
+    """Topic, payload and QoS: what tells messages of a retained replay apart."""
+    return message[:3]
+
+
+def _topic(message):
+    return message[0]
 
 
 def wait_for(condition, what, seconds=None):

@@ -10,6 +10,9 @@ installs it, but for rumqttc, whose scenarios cargo builds.
     tests/clients/run.py --port 1883            everything
     tests/clients/run.py --port 1883 --only paho-5-will
     tests/clients/run.py --port 1883 --self-test    does each scenario fail when it must?
+    tests/clients/run.py --port 1883 --mutations    does each notice each fault of a broker?
+
+The broker has to take packets of 2 MiB: payloads of 1 MiB are among what is sent.
 
 The last line is `N passed, N failed`; the exit code is 1 if anything failed.
 """
@@ -27,6 +30,8 @@ import subprocess
 import sys
 import threading
 import time
+
+from mutations import run_mutations
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -66,6 +71,7 @@ CATALOGUE = {
         "will-delay": FIVE,
         "session": NEW,
         "redelivery": NEW,
+        "exactly-once": NEW,
         "unsubscribe": NEW,
         "take-over": NEW,
         "properties": FIVE,
@@ -85,6 +91,8 @@ CATALOGUE = {
         "will": NEW,
         "will-delay": FIVE,
         "session": NEW,
+        "redelivery": NEW,
+        "exactly-once": NEW,
         "unsubscribe": NEW,
         "take-over": NEW,
         "properties": FIVE,
@@ -102,15 +110,18 @@ CATALOGUE = {
         "topic-alias": FIVE,
         "retained": NEW,
         "will": NEW,
+        "will-delay": FIVE,
         "session": NEW,
         "redelivery": NEW,
+        "exactly-once": NEW,
         "unsubscribe": NEW,
         "take-over": NEW,
         "properties": FIVE,
+        "expiry": FIVE,
         "subscribe-options": FIVE,
         "subscription-identifiers": FIVE,
     },
-    # 100,000 retained messages: set by MQTT.js, read by these three clients, deleted.
+    # 100,000 retained messages: set by MQTT.js, read by all four clients, deleted.
     "together": {"retained-100k": NEW},
 }
 # Run alone, after the others: it subscribes to `#` and so would receive all they publish.
@@ -168,7 +179,7 @@ def missing_tool(client, options):
             return "node is missing: apt-get install nodejs npm"
         if not (options.node / "node_modules" / "mqtt" / "package.json").exists():
             return f"the npm package mqtt is missing in {options.node}: {with_setup}"
-    if client == "rumqttc" and not os.access(options.rumqttc, os.X_OK):
+    if client in ("rumqttc", "together") and not os.access(options.rumqttc, os.X_OK):
         build = "cargo build --release -p aldis-rumqttc-scenarios"
         return f"{options.rumqttc} is missing: run `{build}` to build it"
     return None
@@ -184,22 +195,28 @@ def command_of(client, options):
     return [sys.executable, str(HERE / f"with_{client}" / "main.py")]
 
 
-def environment(options, port, deadline, deaf):
-    return os.environ | {
-        "ALDIS_TEST_HOST": options.host,
-        "ALDIS_TEST_PORT": str(port),
-        "ALDIS_TEST_PREFIX": f"t{secrets.token_hex(4)}",
-        "ALDIS_TEST_DEADLINE": f"{deadline:g}",
-        "ALDIS_TEST_DEAF": "1" if deaf else "0",
-        "ALDIS_TEST_BROKER": options.broker_name,
-        "ALDIS_TEST_VENV": str(options.venv),
-        "ALDIS_TEST_NODE": str(options.node),
+def environment(options, changes):
+    """What a scenario is told; `changes` replaces some of it, for the self-tests."""
+    told = {
+        "HOST": options.host,
+        "PORT": options.port,
+        "PREFIX": f"t{secrets.token_hex(4)}",
+        "DEADLINE": options.deadline,
+        "DEAF": 0,
+        "SMALL": 0,
+        "BROKER": options.broker_name,
+        "VENV": options.venv,
+        "NODE": options.node,
+        "RUMQTTC": options.rumqttc,
+    }
+    named = {f"ALDIS_TEST_{name}": str(value) for name, value in (told | changes).items()}
+    return os.environ | named | {
         "NODE_PATH": str(options.node / "node_modules"),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
 
 
-def run_scenario(scenario, options, port=None, deadline=None, deaf=False):
+def run_scenario(scenario, options, changes=None):
     """Runs one scenario in a process group of its own and judges how it ended."""
     reason = missing_tool(scenario.client, options)
     if reason:
@@ -210,7 +227,7 @@ def run_scenario(scenario, options, port=None, deadline=None, deaf=False):
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=environment(options, port or options.port, deadline or options.deadline, deaf),
+        env=environment(options, changes or {}),
         start_new_session=True,
     )
     try:
@@ -272,23 +289,26 @@ def catalogue_gaps(options):
             [*command_of(client, options), "--list"],
             capture_output=True,
             text=True,
-            env=environment(options, options.port, 1, False),
+            env=environment(options, {}),
         )
         for title in sorted(set(done.stdout.split()) ^ set(titles)):
             yield f"{client} {title} is only in one of CATALOGUE and with_{client}"
 
 
 def self_test(chosen, options):
-    """Every scenario must fail against a closed port, and when its subscribers are deaf."""
+    """Every scenario must fail against a closed port, when its subscribers are deaf, and when the broker does
+    something wrong: one thing for each scenario, with ALDIS_LONG=1 everything."""
     nobody = closed_port(options.host)
 
     def try_both(scenario):
-        closed = run_scenario(scenario, options, port=nobody)
+        closed = run_scenario(scenario, options, {"PORT": nobody})
         if not closed.reason:
             return "it passes against a closed port"
         if closed.crashed or "connect" not in closed.reason:
             return f"against a closed port it does not say so: {closed.reason}"
-        deaf = run_scenario(scenario, options, deadline=SELF_TEST_DEADLINE, deaf=True)
+        deaf = run_scenario(
+            scenario, options, {"DEADLINE": SELF_TEST_DEADLINE, "DEAF": 1, "SMALL": 1}
+        )
         if not deaf.reason:
             return "it passes although its subscribers hear nothing"
         if deaf.crashed or "received" not in deaf.reason:
@@ -306,8 +326,18 @@ def self_test(chosen, options):
     gaps = list(catalogue_gaps(options))
     for gap in gaps:
         print(f"FAILED self-test of the catalogue: {gap}", flush=True)
-    print(f"{len(chosen) - failed} passed, {failed + len(gaps)} failed", flush=True)
-    return 1 if failed or gaps else 0
+    all_of_them = os.environ.get("ALDIS_LONG") == "1"
+    noticed, unnoticed = run_mutations(chosen, options, run_scenario, all_of_them)
+    passed, failed = len(chosen) - failed + noticed, failed + len(gaps) + unnoticed
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
+
+
+def mutation_test(chosen, options):
+    """Every scenario must fail with each fault of a broker that can show in it."""
+    passed, failed = run_mutations(chosen, options, run_scenario, all_of_them=True)
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed else 0
 
 
 def read_options():
@@ -324,6 +354,7 @@ def read_options():
     parser.add_argument("--broker-name", choices=["aldis", "mosquitto"], default="aldis")
     parser.add_argument("--deadline", type=float, default=30.0, help="seconds to wait for messages")
     parser.add_argument("--self-test", action="store_true", help="does each fail when it must?")
+    parser.add_argument("--mutations", action="store_true", help="does each notice each fault?")
     options = parser.parse_args()
     options.venv, options.node = options.venv.absolute(), options.node.absolute()
     options.rumqttc = options.rumqttc.absolute()
@@ -343,6 +374,8 @@ def main():
         return 0
     if options.port is None:
         parser.error("--port is needed: where does the broker listen?")
+    if options.mutations:
+        return mutation_test(chosen, options)
     return self_test(chosen, options) if options.self_test else run_all(chosen, options)
 
 

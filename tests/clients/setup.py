@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Installs the clients that `run.py` needs; says what and why; quick when all is there.
+"""Fetches the clients that are no Debian packages; says what and why; quick when all is there.
 
 paho-mqtt goes to a virtual environment and MQTT.js to a folder, both under target/clients, so
-that nothing of the machine's own Python or Node changes. mosquitto-clients comes from apt, as
-root only. The `mosquitto` server package is never installed: it would take port 1883.
+that nothing of the machine's own Python or Node changes. What has to come from the system,
+mosquitto-clients, nodejs and npm, is only looked for: `cargo xtask test` installs it.
 """
 
 import argparse
 import json
-import os
 import pathlib
 import shutil
 import subprocess
 import sys
 import venv
 
+MOSQUITTO = ("mosquitto_pub", "mosquitto_sub", "mosquitto_rr")
 PAHO = "2.1.0"
 MQTT_JS = "5.16.0"
 TARGET = pathlib.Path(__file__).resolve().parent.parent.parent / "target" / "clients"
@@ -34,18 +34,11 @@ def run(command, **more):
     return done.returncode == 0
 
 
-def install_mosquitto_clients():
-    programs = ("mosquitto_pub", "mosquitto_sub", "mosquitto_rr")
-    if all(shutil.which(program) for program in programs):
-        return True
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        say("mosquitto_pub, mosquitto_sub and mosquitto_rr are missing and only root may install "
-            "them here: run 'apt-get install mosquitto-clients' (not 'mosquitto', the server)")
-        return False
-    say("installing mosquitto-clients with apt: mosquitto_pub, _sub and _rr, as people use them")
-    quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", "install", "-y", "--no-install-recommends", "mosquitto-clients"]
-    return run(["apt-get", "update"], env=quiet) and run(install, env=quiet)
+def look_for_mosquitto_clients():
+    missing = [name for name in MOSQUITTO if shutil.which(name) is None]
+    if missing:
+        say(f"missing: {', '.join(missing)}: apt-get install mosquitto-clients (not 'mosquitto', the server)")
+    return not missing
 
 
 def install_paho(directory):
@@ -82,7 +75,7 @@ def main():
     parser.add_argument("--node", type=pathlib.Path, default=TARGET / "node")
     options = parser.parse_args()
     there = [
-        install_mosquitto_clients(),
+        look_for_mosquitto_clients(),
         install_paho(options.venv.absolute()),
         install_mqtt_js(options.node.absolute()),
     ]

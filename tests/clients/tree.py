@@ -5,7 +5,7 @@ with_mqttjs/tree.js, which sets it, says the same in JavaScript.
 
 import expect
 
-MARKER = (expect.topic("marker"), b"marker", 1, 1)
+MARKER = (expect.topic("marker"), b"marker", 1, 1, 0, {})
 
 
 def name(number):
@@ -19,8 +19,8 @@ def value(number):
 def read_exactly(arrivals, reader, count, publish_last):
     """Waits for `count` retained messages and the marker, and compares the complete list.
 
-    `arrivals` is of a subscriber to `#` and holds messages that begin with (topic, payload, qos,
-    retain); those of other runs are left out. `publish_last(topic)` publishes one more message,
+    `arrivals` is of a subscriber to `#` and holds messages (topic, payload, qos, retain, dup,
+    properties); those of other runs are left out. `publish_last(topic)` publishes one more message,
     which shows that nothing else came.
     """
     last = expect.topic(f"{reader}-last")
@@ -36,12 +36,14 @@ def read_exactly(arrivals, reader, count, publish_last):
     arrivals.wait_until(enough, f"{count} retained messages and a marker", 3 * expect.DEADLINE)
     publish_last(last)
     arrivals.wait_until(lambda messages: enough(messages) and progress["last"], "the last message")
-    received = sorted(
-        tuple(got[:4])
-        for got in arrivals.all()
+    received = [
+        got
+        for got in arrivals.take()
         if got[0].startswith(f"{expect.PREFIX}/")
         and (got[0] == last or not got[0].endswith("-last"))
-    )
-    expected = [(name(number), value(number), 1, 1) for number in range(count)]
-    expected += [MARKER, (last, b"last", 1, 0)]
-    expect.compare(reader, received, sorted(expected))
+    ]
+    expected = [(name(number), value(number), 1, 1, 0, {}) for number in range(count)]
+    expected += [MARKER, (last, b"last", 1, 0, 0, {})]
+    for messages in (received, expected):
+        messages.sort(key=lambda got: got[:2])
+    expect.compare(reader, received, expected)

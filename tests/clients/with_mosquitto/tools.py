@@ -1,8 +1,8 @@
 """mosquitto_pub, mosquitto_sub and mosquitto_rr as a person at a shell would use them.
 
 `Subscriber` is one running mosquitto_sub whose output is read as it comes; `publish` is one
-mosquitto_pub that ends. A message is the tuple (topic, payload, qos, retain), and in MQTT 5,
-with `properties=True`, (topic, payload, qos, retain, properties).
+mosquitto_pub that ends. A message is the tuple (topic, payload, qos, retain, dup, properties), the
+same shape as with paho-mqtt; properties is a dictionary under mosquitto_pub's names.
 """
 
 import os
@@ -13,7 +13,7 @@ import threading
 
 import expect
 
-FIELDS = ["t", "q", "r", "P", "C", "F", "E", "R", "D", "S", "x"]
+FIELDS = ["t", "q", "r", "m", "P", "C", "F", "E", "R", "D", "S", "x"]
 # A NUL between fields; payloads in hexadecimal, so that a line is a message.
 FORMAT = "@@" + "".join(f"\\0%{field}" for field in FIELDS)
 PROPERTY_NAMES = {
@@ -26,6 +26,9 @@ PROPERTY_NAMES = {
     "S": "subscription-identifier",
 }
 
+# What mosquitto_sub says with -d of each PUBLISH, before it shows the message: only here is DUP.
+RECEIVED = re.compile(rb"received PUBLISH \(d(\d), q\d, r\d, m(\d+),")
+
 _processes = []
 _retained = set()
 
@@ -34,24 +37,31 @@ def _arguments(version):
     return ["-h", expect.HOST, "-p", str(expect.PORT), "-V", version]
 
 
-def _read_message(line):
+def message(topic, payload, qos, retain=0, properties=None, dup=0):
+    """What a subscriber is expected to receive, in the shape `Subscriber` records."""
+    return topic, payload, qos, retain, dup, properties or {}
+
+
+def _read_message(line, dups):
+    """One message from its line; `dups` holds the DUP of each packet identifier (0 at QoS 0)."""
     values = dict(zip(FIELDS, line.decode().split("\0")[1:]))
     properties = {
         name: values[field].strip() for field, name in PROPERTY_NAMES.items() if values[field]
     }
     payload = bytes.fromhex(values["x"])
-    return values["t"], payload, int(values["q"]), int(values["r"]), properties
+    qos, retain, dup = int(values["q"]), int(values["r"]), dups.pop(int(values["m"]))
+    return values["t"], payload, qos, retain, dup, properties
 
 
-class Subscriber:
+class Subscriber(expect.Receiver):
     """A running mosquitto_sub. Ready (SUBACK received) once the constructor returns."""
 
-    def __init__(self, version, name, filters, qos=0, properties=False, arguments=()):
+    def __init__(self, version, name, filters, qos=0, arguments=()):
+        super().__init__(f"mosquitto_sub {name}")
         self.name = name
         self.log = []  # what mosquitto_sub says with -d, a line each
-        self.arrivals = expect.Arrivals(f"mosquitto_sub {name}")
-        self._properties = properties
         self._ready = threading.Event()
+        self._is_stopping = False
         command = ["stdbuf", "-oL", "mosquitto_sub", *_arguments(version), "-d"]
         command += ["-i", expect.client_id(name), "-q", str(qos), "-F", FORMAT]
         if version == "5" and expect.AGAINST_MOSQUITTO:
@@ -70,10 +80,16 @@ class Subscriber:
             raise expect.Failure(f"mosquitto_sub {name} could not connect and subscribe: {said}")
 
     def _read(self):
+        dups = {}
         for line in self._process.stdout:
             if line.startswith(b"@\0"):
-                message = _read_message(line.rstrip(b"\n"))
-                self.arrivals.add(message if self._properties else message[:4])
+                if self._is_stopping:
+                    continue
+                self.arrivals.add(_read_message(line.rstrip(b"\n"), dups))
+                continue
+            received = RECEIVED.search(line)
+            if received:
+                dups[int(received[2])] = int(received[1])
                 continue
             self.log.append(line.decode(errors="replace").strip())
             if line.startswith(b"Subscribed"):
@@ -91,6 +107,8 @@ class Subscriber:
 
     def stop(self):
         """Ends it with DISCONNECT: on SIGTERM with reason code 0 in MQTT 3, in MQTT 5 with 0x04."""
+        # Its signal handler prints: what it was just printing may come out twice.
+        self._is_stopping = True
         self._process.terminate()
         self.wait_end()
 
@@ -111,20 +129,6 @@ class Subscriber:
         except subprocess.TimeoutExpired:
             raise expect.Failure(f"mosquitto_sub {self.name} did not end") from None
         self._reader.join(expect.CONTROL_DEADLINE)
-
-    def expect_exactly(self, what, expected):
-        """Waits for `expected`, compares the complete list, and begins a new one."""
-        self.arrivals.wait_count(len(expected))
-        expect.compare(f"{self.name}, {what}", self.arrivals.all(), expected)
-        self.arrivals.clear()
-
-    def expect_exactly_sorted(self, what, expected):
-        """The same where the order among topics is the broker's own: a retained replay."""
-        self.arrivals.wait_count(len(expected))
-        received = sorted(self.arrivals.all(), key=lambda message: message[0])
-        wanted = sorted(expected, key=lambda message: message[0])
-        expect.compare(f"{self.name}, {what}", received, wanted)
-        self.arrivals.clear()
 
 
 def run(command, payload=None, what="mosquitto_pub"):

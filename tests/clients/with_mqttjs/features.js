@@ -36,7 +36,10 @@ async function properties (version) {
   await late.subscribe(name, 2)
   await late.expectExactly('retained', [message(name, 'kept', 1, true, seen)])
   await publisher.send(name, '', 2, { retain: true })
-  await late.expectExactly('deleted', [message(name, '', 2)])
+  await publisher.send(name, 'last', 2)
+  const deleted = [message(name, '', 2), message(name, 'last', 2)]
+  await late.expectExactly('deleted', deleted)
+  await subscriber.expectExactly('deleted', deleted)
 }
 
 // Message expiry is counted down while a message waits; what has expired never comes.
@@ -47,9 +50,11 @@ async function expiry (version) {
     ({ retain, properties: { messageExpiryInterval: seconds } })
   let away = await Peer.connect(version, 'away', lasting)
   await away.subscribe(name, 1)
-  await publisher.send(name, 'live', 1, expiring(50))
-  const live = message(name, 'live', 1, false, { messageExpiryInterval: 50 })
-  await away.expectExactly('live', [live])
+  for (const payload of ['live', 'live again']) {
+    await publisher.send(name, payload, 1, expiring(50))
+    const live = message(name, payload, 1, false, { messageExpiryInterval: 50 })
+    await away.expectExactly('live', [live])
+  }
   await away.disconnect()
   await publisher.send(name, 'too old', 1, expiring(1))
   await publisher.send(name, 'fresh', 1, expiring(100))
@@ -136,22 +141,38 @@ async function subscriptionIdentifiers (version) {
   await publisher.send(last, 'last', 2)
   const isLast = (got) => got.topic === last && got.qos === 2
   await subscriber.waitUntil((received) => received.some(isLast), 'the last message')
-  let received = subscriber.received.filter((got) => got.topic === name)
-  const identifiers = received.flatMap((got) => got.properties.subscriptionIdentifier ?? [])
-  if (AGAINST_MOSQUITTO) received = received.slice(0, 1) // a copy for each subscription instead
-  for (const got of received) {
-    got.qos = AGAINST_MOSQUITTO ? 2 : got.qos
-    got.properties = { subscriptionIdentifier: identifiers.sort((a, b) => a - b) }
+  let received = subscriber.received.splice(0)
+  if (AGAINST_MOSQUITTO) received = merged(received) // a copy for each subscription instead
+  for (const { properties } of received) {
+    const identifiers = [properties.subscriptionIdentifier ?? []].flat()
+    properties.subscriptionIdentifier = identifiers.sort((a, b) => a - b)
   }
-  const both = message(name, 'both', 2, false, { subscriptionIdentifier: [1, 268435455] })
-  compare('both identifiers', received, [both])
-  subscriber.received = []
+  const carrying = (where, payload, identifiers) =>
+    message(where, payload, 2, false, { subscriptionIdentifier: identifiers })
+  const both = carrying(name, 'both', [1, 268435455])
+  compare('both identifiers', received, [both, carrying(last, 'last', [268435455])])
   await subscriber.unsubscribe(wide)
   await subscriber.unsubscribe(deep)
   await subscriber.subscribe(name, 1, identified(2))
   await publisher.send(name, 'replaced', 2)
   const replaced = message(name, 'replaced', 1, false, { subscriptionIdentifier: 2 })
-  await subscriber.expectExactly('replaced', [replaced])
+  await publisher.send(name, 'last', 2)
+  await subscriber.expectExactly('replaced', [replaced, { ...replaced, payload: 'last' }])
+  await other.expectExactly('its own', ['replaced', 'last'].map((payload) => ({ ...its, payload })))
+}
+
+// One message in place of the copies of each, with the identifiers of all.
+function merged (copies) {
+  const messages = new Map()
+  for (const copy of copies) {
+    const key = copy.topic + copy.payload
+    if (!messages.has(key)) {
+      messages.set(key, message(copy.topic, copy.payload, 2, false, { subscriptionIdentifier: [] }))
+    }
+    const { properties } = messages.get(key)
+    properties.subscriptionIdentifier.push(...[copy.properties.subscriptionIdentifier ?? []].flat())
+  }
+  return [...messages.values()]
 }
 
 module.exports = {

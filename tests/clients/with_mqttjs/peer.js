@@ -13,6 +13,7 @@ const PREFIX = environment.ALDIS_TEST_PREFIX || `t${process.pid}`
 const DEADLINE = 1000 * Number(environment.ALDIS_TEST_DEADLINE || 30)
 const CONTROL_DEADLINE = 30000
 const DEAF = environment.ALDIS_TEST_DEAF === '1'
+const SMALL = environment.ALDIS_TEST_SMALL === '1'
 const AGAINST_MOSQUITTO = environment.ALDIS_TEST_BROKER === 'mosquitto'
 const LEVELS = { 31: 3, 311: 4, 5: 5 }
 // Messages of one client under way at once; less where the server's receive maximum says so.
@@ -95,14 +96,19 @@ function plain (properties) {
   return copied
 }
 
+function recorded ({ topic, payload, qos, retain, dup, properties }) {
+  return message(topic, payload.toString('latin1'), qos, retain, plain(properties), dup)
+}
+
 class Peer {
   // For a process whose retained messages another one deletes.
   static keepRetained () {
     retainedIsKept = true
   }
 
-  // Connects; resolves once CONNACK has come. `options` are MQTT.js' own.
-  static async connect (version, name, options = {}) {
+  // Connects; resolves once CONNACK has come. `options` are MQTT.js' own. `loses` names a packet ('puback')
+  // that this client sends in vain: it never leaves.
+  static async connect (version, name, options = {}, loses = null) {
     const peer = new Peer()
     peer.name = name
     peer.version = version
@@ -119,6 +125,15 @@ class Peer {
       reconnectPeriod: 0,
       ...options
     })
+    peer.loses = loses
+    peer.lost = 0 // how many
+    peer.released = [] // packet identifiers of the PUBRELs received, in order
+    peer.unreleased = [] // messages of QoS 2 received, whether MQTT.js shows them already or not
+    peer.#lose()
+    peer.client.on('packetreceive', (packet) => {
+      if (packet.cmd === 'pubrel') peer.released.push(packet.messageId)
+      if (packet.cmd === 'publish' && packet.qos === 2) peer.unreleased.push(recorded(packet))
+    })
     if (options.will && options.will.retain) retained.add(options.will.topic)
     peers.push(peer)
     peer.client.on('message', (where, payload, packet) => peer.#add(where, payload, packet))
@@ -126,25 +141,54 @@ class Peer {
     peer.client.on('error', (error) => peer.#end(`error: ${error.message || error.code}`))
     peer.closed = new Promise((resolve) => peer.client.on('close', resolve))
     peer.closed.then(() => peer.#end('the connection was closed'))
-    const connected = new Promise((resolve, reject) => {
-      peer.client.on('connect', resolve)
-      const refuse = (error) => {
-        const why = error ? error.message || error.code : 'closed'
-        reject(new Failure(`MQTT.js ${name} could not connect: ${why}`))
-      }
-      peer.client.on('error', refuse)
-      peer.client.on('close', refuse)
-    })
-    const connack = await within(connected, CONTROL_DEADLINE, `CONNACK to connect ${name}`)
-    peer.sessionPresent = connack.sessionPresent
-    peer.window = Math.min(WINDOW, connack.properties?.receiveMaximum ?? WINDOW)
+    await peer.#connected()
     return peer
   }
 
+  async #connected () {
+    const connected = new Promise((resolve, reject) => {
+      this.client.on('connect', resolve)
+      const refuse = (error) => {
+        const why = error ? error.message || error.code : 'closed'
+        reject(new Failure(`MQTT.js ${this.name} could not connect: ${why}`))
+      }
+      this.client.on('error', refuse)
+      this.client.on('close', refuse)
+    })
+    const connack = await within(connected, CONTROL_DEADLINE, `CONNACK to connect ${this.name}`)
+    this.sessionPresent = connack.sessionPresent
+    this.window = Math.min(WINDOW, connack.properties?.receiveMaximum ?? WINDOW)
+  }
+
+  // The same client connects anew, with what it remembers of its session.
+  async reconnect () {
+    this.ended = null
+    this.closed = new Promise((resolve) => this.client.once('close', resolve))
+    const connected = this.#connected()
+    const { incomingStore, outgoingStore } = this.client
+    this.client.reconnect({ incomingStore, outgoingStore })
+    await connected
+  }
+
+  // MQTT.js has no way to leave a message unacknowledged and go on; this takes the packets off its hands.
+  #lose () {
+    const write = this.client._writePacket.bind(this.client)
+    this.client._writePacket = (packet, done) => {
+      if (packet.cmd !== this.loses) return write(packet, done)
+      this.lost++
+      this.#wake()
+      if (done) done()
+    }
+  }
+
+  // Waits until `count` packets are lost.
+  async lostAll (count) {
+    await this.waitUntil(() => this.lost >= count, `${count} times ${this.loses}`)
+    equal(`${this.loses} lost`, this.lost, count)
+  }
+
   #add (where, payload, packet) {
-    const text = payload.toString('latin1')
-    const { qos, retain, dup } = packet
-    this.received.push(message(where, text, qos, retain, plain(packet.properties), dup))
+    this.received.push(recorded(packet))
     this.#wake()
   }
 
@@ -228,7 +272,7 @@ class Peer {
 
   // Ends the connection without DISCONNECT; resolves when the broker has closed it too.
   async kill () {
-    await this.settle()
+    if (this.loses === null) await this.settle()
     this.client.stream.end()
     await within(this.closed, CONTROL_DEADLINE, 'the connection to be closed')
   }
@@ -283,6 +327,7 @@ module.exports = {
   DEADLINE,
   DEAF,
   Failure,
+  SMALL,
   PREFIX,
   Peer,
   compare,

@@ -7,6 +7,8 @@ const {
 
 const numbers = (count) => Array.from({ length: count }, (_, number) => number)
 const byTopic = (got) => got.topic
+// Order is promised within a QoS: a client shows QoS 2 only at PUBREL, after QoS 1.
+const byQos = (got) => got.qos
 const lasting = { clean: false, properties: { sessionExpiryInterval: 300 } }
 
 // A new subscriber receives exactly `expected` (any order among topics), then live messages.
@@ -83,6 +85,7 @@ async function will (version) {
   await publisher.send(topic('kept/end'), 'end', 2)
   await watcher.expectExactly('after DISCONNECT', [message(topic('kept/end'), 'end', 2)])
   await retainedExactly(version, publisher, 'retained wills', kept)
+  await watcher.expectExactly('last', [message(topic('kept/z-last'), 'last', 2)])
 }
 
 // A delayed will waits its delay; a session resumed in time never dies.
@@ -129,12 +132,15 @@ async function session (version) {
   await peer.disconnect()
   let expected = [...await send(2, 300), ...await send(1, 300), ...await send(2, 50)]
   peer = await present(true)
-  await queued(peer, 'queued while away', expected)
+  await peer.expectBy(byQos, 'queued while away', expected)
   await peer.expectExactly('live', await send(1, 5))
   await peer.kill()
   expected = [...await send(2, 20), ...await send(1, 20)]
   peer = await present(true)
-  await queued(peer, 'queued after an abrupt close', expected)
+  await peer.waitCount(expected.length)
+  // The first of these may have been sent to the connection that was just ending.
+  for (const got of peer.received) got.dup = false
+  await peer.expectBy(byQos, 'queued after an abrupt close', expected)
   await peer.disconnect()
   peer = await present(true)
   await peer.expectExactly('nothing twice', await send(1, 1))
@@ -148,12 +154,68 @@ async function session (version) {
   await (await Peer.connect(version, 'lasting')).disconnect()
 }
 
-// Order is promised within a QoS: a client shows QoS 2 only at PUBREL, after QoS 1. DUP is left
-// out: the first may have been sent to the connection that was just ending.
-async function queued (peer, what, expected) {
-  await peer.waitCount(expected.length)
-  for (const got of peer.received) got.dup = false
-  await peer.expectBy((got) => got.qos, what, expected)
+// What was received but not acknowledged comes again, first, in order and with DUP.
+async function redelivery (version) {
+  const name = topic('again')
+  const publisher = await Peer.connect(version, 'publisher')
+  let peer = await Peer.connect(version, 'forgetful', lasting, 'puback')
+  await peer.subscribe(name, 1)
+  const first = numbers(5).map((number) => message(name, String(number), 1))
+  for (const { payload } of first) await publisher.send(name, payload, 1)
+  await peer.expectExactly('the first time', first)
+  await peer.lostAll(first.length)
+  await peer.kill()
+  await publisher.send(name, '5', 1)
+  peer = await Peer.connect(version, 'forgetful', lasting)
+  equal('session present', peer.sessionPresent, true)
+  await peer.waitCount(6)
+  // The last one may have been sent to the connection that was just ending: its DUP may be either.
+  const fresh = message(name, '5', 1, false, {}, peer.received.at(-1).dup)
+  await peer.expectExactly('the second time', [...first.map((one) => ({ ...one, dup: true })), fresh])
+  await peer.disconnect()
+  peer = await Peer.connect(version, 'forgetful', lasting)
+  await publisher.send(name, 'last', 1)
+  await peer.expectExactly('acknowledged at last', [message(name, 'last', 1)])
+  await peer.disconnect()
+  await (await Peer.connect(version, 'forgetful')).disconnect()
+}
+
+// QoS 2 over a reconnect, whichever answer is lost on the way: each message comes once.
+async function exactlyOnce (version) {
+  const name = topic('once')
+  const publisher = await Peer.connect(version, 'publisher')
+  const sent = numbers(5).map((number) => message(name, String(number), 2))
+  const last = message(name, 'last', 2)
+  const first = await Peer.connect(version, 'once', lasting, 'pubrec')
+  await first.subscribe(name, 2)
+  for (const { payload } of sent) await publisher.send(name, payload, 2)
+  await first.lostAll(sent.length)
+  await first.kill()
+  compare('received without PUBREC', first.unreleased, sent)
+  compare('without PUBREC there is no PUBREL', first.received, [])
+  const second = await Peer.connect(version, 'once', lasting, 'pubcomp')
+  await second.expectExactly('PUBREC was lost', sent.map((one) => ({ ...one, dup: true })))
+  await second.lostAll(sent.length)
+  await second.kill()
+  const third = await Peer.connect(version, 'once', lasting)
+  await publisher.send(name, 'last', 2)
+  await third.expectExactly('PUBCOMP was lost', [last])
+  equal('PUBREL again', third.released.slice(0, -1), second.released)
+
+  const sender = await Peer.connect(version, 'sender', lasting, 'pubrel')
+  const acknowledged = sender.sendAll(sent.map(({ payload }) => [name, payload, 2]))
+  await sender.lostAll(sent.length)
+  await sender.kill()
+  sender.loses = null
+  await sender.reconnect()
+  equal('session present', sender.sessionPresent, true)
+  await acknowledged
+  await sender.disconnect()
+  await (await Peer.connect(version, 'sender')).disconnect()
+  await publisher.send(name, 'last', 2)
+  await third.expectExactly('PUBREL was lost', [...sent, last])
+  await third.disconnect()
+  await (await Peer.connect(version, 'once')).disconnect()
 }
 
 // A filter taken back brings nothing more; another filter on the same topic stays.
@@ -190,7 +252,8 @@ async function takeOver (version) {
     equal('reason of the DISCONNECT', first.disconnectReason, 0x8e)
   }
   await publisher.send(name, 'after', 1)
-  await second.expectExactly('after', [message(name, 'after', 1)])
+  await publisher.send(name, 'last', 1)
+  await second.expectExactly('after', [message(name, 'after', 1), message(name, 'last', 1)])
   compare('the first, after the take-over', first.received, [])
   await second.disconnect()
   await (await Peer.connect(version, 'same')).disconnect()
@@ -201,6 +264,8 @@ module.exports = {
   will,
   'will-delay': willDelay,
   session,
+  redelivery,
+  'exactly-once': exactlyOnce,
   unsubscribe,
   'take-over': takeOver
 }

@@ -36,7 +36,10 @@ def properties(version):
     late = Peer(version, "late").subscribe(name, 2)
     late.expect_exactly("retained", [message(name, b"kept", 1, 1, **carried)])
     publisher.send(name, b"", 2, retain=True)
-    late.expect_exactly("deleted", [message(name, b"", 2)])
+    publisher.send(name, b"last", 2)
+    deleted = [message(name, b"", 2), message(name, b"last", 2)]
+    late.expect_exactly("deleted", deleted)
+    subscriber.expect_exactly("deleted", deleted)
 
 
 def expiry(version):
@@ -44,8 +47,9 @@ def expiry(version):
     name, kept, gone = (expect.topic(f"expiry/{part}") for part in ("a", "kept", "gone"))
     publisher = Peer(version, "publisher")
     away = Peer(version, "away", clean=False, expiry=300).subscribe(name, 1)
-    publisher.send(name, b"live", 1, MessageExpiryInterval=50)
-    away.expect_exactly("live", [message(name, b"live", 1, MessageExpiryInterval=50)])
+    for payload in (b"live", b"live again"):
+        publisher.send(name, payload, 1, MessageExpiryInterval=50)
+        away.expect_exactly("live", [message(name, payload, 1, MessageExpiryInterval=50)])
     away.disconnect()
     for payload, seconds in ((b"too old", 1), (b"fresh", 100), (b"too old", 1)):
         publisher.send(name, payload, 1, MessageExpiryInterval=seconds)
@@ -71,7 +75,7 @@ def expiry(version):
 def _counted_down(peer, expiring):
     """What `peer` received, less the expiry of `expiring`: 100 s, given more than 2 s ago."""
     received = []
-    for *rest, carried in peer.arrivals.all():
+    for *rest, carried in peer.arrivals.take():
         left = carried.get("MessageExpiryInterval")
         if rest[1] in expiring:
             if left is None or not 50 <= left <= 98:
@@ -126,21 +130,35 @@ def subscription_identifiers(version):
         lambda messages: any(got[:3] == (expect.topic("identified/last"), b"last", 2)
                              for got in messages), "the last message")
     wanted = message(name, b"both", 2, SubscriptionIdentifier=[1, 268_435_455])
-    received = [got for got in subscriber.arrivals.all() if got[0] == name]
+    received = subscriber.arrivals.take()
     if expect.AGAINST_MOSQUITTO:  # a copy for each subscription instead, with its identifier
-        identifiers = [got[5].get("SubscriptionIdentifier", []) for got in received]
-        received = [message(name, b"both", 2, SubscriptionIdentifier=sorted(sum(identifiers, [])))]
-    else:
-        for got in received:
-            got[5].get("SubscriptionIdentifier", []).sort()
-    expect.compare("both identifiers", received, [wanted])
-    subscriber.arrivals.clear()
+        received = _merged(received)
+    for got in received:
+        got[5].get("SubscriptionIdentifier", []).sort()
+    last = message(expect.topic("identified/last"), b"last", 2, SubscriptionIdentifier=[268_435_455])
+    expect.compare("both identifiers", received, [wanted, last])
     subscriber.unsubscribe(expect.topic("identified/+"))
     subscriber.unsubscribe(expect.topic("identified/#"))
     subscriber.subscribe(name, 1, identifier=2)
     publisher.send(name, b"replaced", 2)
     expected = message(name, b"replaced", 1, SubscriptionIdentifier=[2])
-    subscriber.expect_exactly("replaced", [expected])
+    publisher.send(name, b"last", 2)
+    last = message(name, b"last", 1, SubscriptionIdentifier=[2])
+    subscriber.expect_exactly("replaced", [expected, last])
+    others = [message(name, text, 1, SubscriptionIdentifier=[9]) for text in (b"replaced", b"last")]
+    other.expect_exactly("its own", others)
+
+
+def _merged(copies):
+    """One message in place of the copies of each, with the identifiers of all."""
+    identifiers = {}
+    for topic, payload, *_, properties in copies:
+        found = identifiers.setdefault((topic, payload), [])
+        found += properties.get("SubscriptionIdentifier", [])
+    return [
+        message(topic, payload, 2, SubscriptionIdentifier=found)
+        for (topic, payload), found in identifiers.items()
+    ]
 
 
 SCENARIOS = {

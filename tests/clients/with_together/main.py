@@ -14,9 +14,10 @@ import expect
 import tools
 import tree
 
-COUNT = 200 if expect.DEAF else 100_000
+COUNT = 200 if expect.SMALL else 100_000
 PAHO = [f"{os.environ.get('ALDIS_TEST_VENV', '')}/bin/python", "with_paho/retained_tree.py"]
 MQTT_JS = ["node", "with_mqttjs/tree.js"]
+RUMQTTC = [os.environ.get("ALDIS_TEST_RUMQTTC", ""), "retained-tree"]
 _complete = []
 
 
@@ -46,12 +47,13 @@ def _mosquitto_read(version, count):
 
 
 def _read_by_all(version, count):
-    """All three clients subscribe to `#` at the same time."""
+    """All clients subscribe to `#` at the same time."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
         reading = [
             pool.submit(_mosquitto_read, version, count),
             pool.submit(_part, *PAHO, str(count), version),
             pool.submit(_part, *MQTT_JS, "read", str(count), version),
+            pool.submit(_part, *RUMQTTC, str(count), version),
         ]
     for one in reading:
         one.result()
@@ -64,8 +66,10 @@ def retained_100k(version):
     _read_by_all(version, COUNT)
     watcher = tools.Subscriber(version, "watcher", [expect.topic("tree/#")], 1, arguments=["-R"])
     _part(*MQTT_JS, "erase", str(COUNT), version)
-    deletions = [(tree.name(number), b"", 1, 0) for number in range(COUNT)]
-    watcher.expect_exactly("the deletions, live", deletions)
+    deletions = [tools.message(tree.name(number), b"", 1) for number in range(COUNT)]
+    last = tools.message(expect.topic("tree/last"), b"last", 1)
+    tools.publish(version, last[0], last[1], 1)
+    watcher.expect_exactly("the deletions, live", [*deletions, last])
     _read_by_all(version, 0)
     _complete.append(True)
 

@@ -25,13 +25,16 @@ pub(crate) struct Options {
     /// Session expiry in seconds, in MQTT 5.
     pub(crate) expiry: u32,
     pub(crate) will: Option<Message>,
+    /// Seconds that the will waits, in MQTT 5.
+    pub(crate) will_delay: Option<u32>,
     /// Whether the client leaves messages unacknowledged.
     pub(crate) is_manual: bool,
 }
 
 impl Options {
-    pub(crate) const CLEAN: Self = Self { clean: true, expiry: 0, will: None, is_manual: false };
-    pub(crate) const LASTING: Self = Self { clean: false, expiry: 300, will: None, is_manual: false };
+    pub(crate) const CLEAN: Self =
+        Self { clean: true, expiry: 0, will: None, will_delay: None, is_manual: false };
+    pub(crate) const LASTING: Self = Self { clean: false, expiry: 300, ..Self::CLEAN };
 }
 
 /// What a subscription asks for besides its QoS, in MQTT 5.
@@ -117,7 +120,7 @@ fn options_of_five(settings: &Settings, client_id: &str, options: Options) -> v5
     given.set_max_packet_size(Some(PACKET_LIMIT));
     if let Some(will) = options.will {
         let carried = five::LastWillProperties {
-            delay_interval: None,
+            delay_interval: options.will_delay,
             payload_format_indicator: will.properties.payload_format_indicator,
             message_expiry_interval: will.properties.message_expiry_interval,
             content_type: will.properties.content_type,

@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) deadline: Duration,
     /// In the self-test every subscriber listens where nobody publishes; each scenario must fail then.
     pub(crate) is_deaf: bool,
+    /// The self-tests do not need the largest numbers.
+    pub(crate) is_small: bool,
     /// Mosquitto does a few things otherwise; see tests/clients/README.md.
     pub(crate) is_against_mosquitto: bool,
 }
@@ -53,6 +55,7 @@ impl Settings {
             deadline: Duration::try_from_secs_f64(seconds)
                 .map_err(|error| format!("ALDIS_TEST_DEADLINE: {error}"))?,
             is_deaf: read("DEAF").as_deref() == Some("1"),
+            is_small: read("SMALL").as_deref() == Some("1"),
             is_against_mosquitto: read("BROKER").as_deref() == Some("mosquitto"),
         })
     }

@@ -1,12 +1,14 @@
 //! What MQTT 5 adds to a message and to a subscription.
 
-use crate::connection::Wishes;
-use crate::expect::{self, Outcome};
+use crate::connection::{Options, Wishes};
+use crate::expect::{self, Failure, Outcome};
 use crate::message::Message;
 use crate::peer::{Peer, Run};
 use crate::state::pairs;
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
+use std::time::Duration;
+use tokio::time::sleep;
 
 /// All properties of a PUBLISH passed on unchanged, user properties in order with repeats.
 pub(crate) async fn properties(run: &Run) -> Outcome {
@@ -27,8 +29,61 @@ pub(crate) async fn properties(run: &Run) -> Outcome {
     late.subscribe(&kept.topic, 2).await?;
     late.expect_exactly("retained", std::slice::from_ref(&kept)).await?;
     let deletion = Message::text(&kept.topic, "", 2).retained();
-    publisher.send(std::slice::from_ref(&deletion)).await?;
-    late.expect_exactly("deleted", &[deletion.live()]).await
+    let deleted = [deletion.clone().live(), Message::text(&kept.topic, "last", 2)];
+    publisher.send(&[deletion]).await?;
+    publisher.send(deleted.get(1..).unwrap_or_default()).await?;
+    late.expect_exactly("deleted", &deleted).await?;
+    subscriber.expect_exactly("deleted", &deleted).await
+}
+
+/// Message expiry is counted down while a message waits; what has expired never comes.
+pub(crate) async fn expiry(run: &Run) -> Outcome {
+    let [topic, kept, gone] = ["a", "kept", "gone"].map(|name| run.topic(&format!("expiry/{name}")));
+    let expiring = |topic: &str, payload: &str, seconds| {
+        let message_expiry_interval = Some(seconds);
+        Message::text(topic, payload, 1)
+            .with(PublishProperties { message_expiry_interval, ..PublishProperties::default() })
+    };
+    let mut publisher = Peer::connect(run, "publisher").await?;
+    let away = Peer::connect_with(run, "away", Options::LASTING).await?;
+    away.subscribe(&topic, 1).await?;
+    for payload in ["live", "live again"] {
+        let live = [expiring(&topic, payload, 50)];
+        publisher.send(&live).await?;
+        away.expect_exactly("live", &live).await?;
+    }
+    away.disconnect().await?;
+    let too_old = expiring(&topic, "too old", 1);
+    publisher.send(&[too_old.clone(), expiring(&topic, "fresh", 100), too_old]).await?;
+    publisher.send(&[Message::text(&topic, "for ever", 1)]).await?;
+    publisher.send(&[expiring(&kept, "kept", 100).retained(), expiring(&gone, "gone", 1).retained()]).await?;
+    // Time itself is what is tested.
+    sleep(Duration::from_millis(2200)).await;
+    let away = Peer::connect_with(run, "away", Options::LASTING).await?;
+    let last = Message::text(&topic, "last", 1);
+    publisher.send(std::slice::from_ref(&last)).await?;
+    let expected = ["fresh", "for ever", "last"].map(|payload| Message::text(&topic, payload, 1));
+    let received = away.take_through_last(&expected).await?;
+    expect::compare("queued", &counted_down(received, "fresh")?, &expected)?;
+    away.disconnect().await?;
+    let late = Peer::connect(run, "late").await?;
+    late.subscribe(&run.topic("expiry/#"), 1).await?;
+    publisher.send(std::slice::from_ref(&last)).await?;
+    let expected = [Message::text(&kept, "kept", 1).retained(), last];
+    let received = late.take_through_last(&expected).await?;
+    expect::compare("retained", &counted_down(received, "kept")?, &expected)?;
+    Peer::connect(run, "away").await?.disconnect().await
+}
+
+/// What was received, less the expiry of the message `expiring`: 100 s, given more than 2 s ago.
+fn counted_down(mut received: Vec<Message>, expiring: &str) -> Outcome<Vec<Message>> {
+    for message in received.iter_mut().filter(|message| message.payload == expiring.as_bytes()) {
+        let left = message.properties.message_expiry_interval.take();
+        if !left.is_some_and(|left| (50..=98).contains(&left)) {
+            return Err(Failure(format!("received {expiring} expiring in {left:?} s, expected 50 to 98")));
+        }
+    }
+    Ok(received)
 }
 
 /// All that a publisher may say, but for what the broker itself counts or replaces.
@@ -136,11 +191,12 @@ pub(crate) async fn subscription_identifiers(run: &Run) -> Outcome {
 
     subscriber.unsubscribe(&run.topic("identified/+")).await?;
     subscriber.unsubscribe(&run.topic("identified/#")).await?;
-    subscriber.take();
     subscriber.subscribe_with(&topic, 1, identified(2)).await?;
-    let replaced = Message::text(&topic, "replaced", 2);
-    publisher.send(std::slice::from_ref(&replaced)).await?;
-    subscriber.expect_exactly("replaced", &[carrying(replaced.at(1), &[2])]).await
+    let replaced = ["replaced", "last"].map(|payload| Message::text(&topic, payload, 2));
+    publisher.send(&replaced).await?;
+    let as_received = |identifier| replaced.clone().map(|message| carrying(message.at(1), &[identifier]));
+    subscriber.expect_exactly("replaced", &as_received(2)).await?;
+    other.expect_exactly("its own", &as_received(9)).await
 }
 
 /// Mosquitto sends a copy for each subscription, with its identifier: one message of them.

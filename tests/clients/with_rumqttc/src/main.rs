@@ -12,6 +12,7 @@ mod features;
 mod message;
 mod peer;
 mod state;
+mod tree;
 
 use expect::{Outcome, Settings};
 use peer::Run;
@@ -25,7 +26,7 @@ type Running<'run> = Pin<Box<dyn Future<Output = Outcome> + 'run>>;
 type Scenario = fn(&Run) -> Running<'_>;
 
 /// Every scenario by its name; `run.py` has the same list, with the versions of each.
-const SCENARIOS: [(&str, Scenario); 16] = [
+const SCENARIOS: [(&str, Scenario); 19] = [
     ("qos", |run| Box::pin(delivery::qos(run))),
     ("large", |run| Box::pin(delivery::large(run))),
     ("overlap", |run| Box::pin(delivery::overlap(run))),
@@ -35,14 +36,20 @@ const SCENARIOS: [(&str, Scenario); 16] = [
     ("topic-alias", |run| Box::pin(delivery::topic_alias(run))),
     ("retained", |run| Box::pin(state::retained(run))),
     ("will", |run| Box::pin(state::will(run))),
+    ("will-delay", |run| Box::pin(state::will_delay(run))),
     ("session", |run| Box::pin(state::session(run))),
     ("redelivery", |run| Box::pin(state::redelivery(run))),
+    ("exactly-once", |run| Box::pin(state::exactly_once(run))),
     ("unsubscribe", |run| Box::pin(state::unsubscribe(run))),
     ("take-over", |run| Box::pin(state::take_over(run))),
     ("properties", |run| Box::pin(features::properties(run))),
+    ("expiry", |run| Box::pin(features::expiry(run))),
     ("subscribe-options", |run| Box::pin(features::subscribe_options(run))),
     ("subscription-identifiers", |run| Box::pin(features::subscription_identifiers(run))),
 ];
+
+const USAGE: &str = "usage: [--host HOST] [--port PORT] [--scenario] NAME VERSION, or retained-tree COUNT VERSION, \
+or --list";
 
 fn main() -> ExitCode {
     let given: Vec<String> = std::env::args().skip(1).collect();
@@ -87,15 +94,22 @@ fn prepare(given: Vec<String>) -> Result<(Scenario, Run), String> {
             _ => words.push(word),
         }
     }
-    let [name, version] = words.as_slice() else {
-        return Err("usage: [--host HOST] [--port PORT] [--scenario] NAME VERSION, or --list".to_owned());
+    let mut tree_size = 0;
+    let (scenario, version): (Scenario, _) = match words.as_slice() {
+        [name, count, version] if name == "retained-tree" => {
+            tree_size = expect::parsed("COUNT", count)?;
+            (|run| Box::pin(tree::read(run)), version)
+        }
+        [name, version] => {
+            let found = SCENARIOS.iter().find(|(known, _)| known == name);
+            (found.ok_or_else(|| format!("no scenario is called {name}"))?.1, version)
+        }
+        _ => return Err(USAGE.to_owned()),
     };
-    let found = SCENARIOS.iter().find(|(known, _)| known == name);
-    let (_, scenario) = found.ok_or_else(|| format!("no scenario is called {name}"))?;
     let is_five = match version.as_str() {
         "311" => false,
         "5" => true,
         _ => return Err(format!("rumqttc speaks 311 and 5, not {version}")),
     };
-    Ok((*scenario, Run::new(settings, is_five)))
+    Ok((scenario, Run::new(settings, is_five, tree_size)))
 }

@@ -20,13 +20,15 @@ use tokio::time::{Instant, timeout_at};
 pub(crate) struct Run {
     settings: Settings,
     pub(crate) is_five: bool,
+    /// How many retained messages there are, for `retained-tree`.
+    pub(crate) tree_size: u32,
     /// Topics that may hold a retained message at the end.
     retained: RefCell<BTreeSet<String>>,
 }
 
 impl Run {
-    pub(crate) fn new(settings: Settings, is_five: bool) -> Self {
-        Self { settings, is_five, retained: RefCell::default() }
+    pub(crate) fn new(settings: Settings, is_five: bool, tree_size: u32) -> Self {
+        Self { settings, is_five, tree_size, retained: RefCell::default() }
     }
 }
 
@@ -106,6 +108,8 @@ pub(crate) struct Peer<'run> {
     pub(crate) session_present: bool,
     requests: Requests,
     inbox: Arc<Inbox>,
+    /// Whether it leaves messages unacknowledged.
+    is_manual: bool,
     /// The task ends with the connection, and with the peer at the latest.
     listening: JoinSet<()>,
     /// Messages of QoS 0 asked for, and of QoS 1 and 2.
@@ -123,13 +127,15 @@ impl<'run> Peer<'run> {
             run.retained.borrow_mut().insert(will.topic.clone());
         }
         let client_id = format!("{}-{name}", run.prefix);
+        let is_manual = options.is_manual;
         let (requests, event_loop) = connection::open(run, run.is_five, &client_id, options);
         let inbox = Arc::new(Inbox::default());
         let mut listening = JoinSet::new();
         listening.spawn(listen(event_loop, Arc::clone(&inbox)));
         let name = format!("rumqttc {name}");
         let session_present = false;
-        let mut peer = Self { run, name, session_present, requests, inbox, listening, asked: (0, 0) };
+        let mut peer =
+            Self { run, name, session_present, requests, inbox, is_manual, listening, asked: (0, 0) };
         let answered = peer.wait(CONTROL_DEADLINE, |heard| heard.session_present).await;
         peer.session_present =
             answered.map_err(|why| Failure(format!("{} could not connect: {why}", peer.name)))?;
@@ -220,7 +226,8 @@ impl<'run> Peer<'run> {
 
     /// Waits until the broker has read the acknowledgements of all that was received.
     pub(crate) async fn settle(&mut self) -> Outcome {
-        let is_done = |heard: &mut Heard| (heard.incomplete == 0).then_some(());
+        let is_manual = self.is_manual;
+        let is_done = |heard: &mut Heard| (is_manual || heard.incomplete == 0).then_some(());
         self.acknowledgement("PUBREC", is_done).await?;
         self.send(&[Message::text(&self.run.topic("settled"), "", 1)]).await
     }
@@ -246,12 +253,18 @@ impl<'run> Peer<'run> {
     }
 
     /// Waits until what was received makes `condition` true.
-    pub(crate) async fn wait_until(
+    pub(crate) async fn wait_until(&self, what: &str, condition: impl FnMut(&[Message]) -> bool) -> Outcome {
+        self.wait_longer(1, what, condition).await
+    }
+
+    /// The same with `times` the deadline.
+    pub(crate) async fn wait_longer(
         &self,
+        times: u32,
         what: &str,
         mut condition: impl FnMut(&[Message]) -> bool,
     ) -> Outcome {
-        let deadline = self.run.deadline;
+        let deadline = self.run.deadline * times;
         let waited = self.wait(deadline, |heard| condition(&heard.messages).then_some(())).await;
         waited.map_err(|why| {
             let heard = self.inbox.heard.lock();
@@ -265,6 +278,14 @@ impl<'run> Peer<'run> {
 
     pub(crate) async fn wait_count(&self, count: usize) -> Outcome {
         self.wait_until(&format!("{count} messages"), |messages| messages.len() >= count).await
+    }
+
+    /// Waits for `expected`, the last of which is the last to come, and takes the complete list.
+    pub(crate) async fn take_through_last(&self, expected: &[Message]) -> Outcome<Vec<Message>> {
+        let has_come =
+            |got: &[Message]| got.last().map(|got| &got.payload) == expected.last().map(|last| &last.payload);
+        self.wait_until("the last message", has_come).await?;
+        Ok(self.take())
     }
 
     /// Takes what was received so far: the next comparison begins here.
