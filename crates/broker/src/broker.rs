@@ -6,6 +6,7 @@
 //! anything having happened. It delivers nothing: messages go from Client to Client along the
 //! routes that it writes, and wills are handed to the in-process publisher.
 
+use crate::chore::{Chore, RetainChore};
 use crate::command::{Answer, Command, Due, Effect};
 use crate::population::{Population, subtract};
 use crate::retained::Retained;
@@ -15,8 +16,8 @@ use crate::subscription_list::SubscriptionList;
 use crate::timers::{Timer, TimerKey, Timers};
 use aldis_packet::{ReasonCode, Will};
 use aldis_session::{
-    Counters, Farewell, Group, Identity, Limits, Negotiated, NoObserver, Observer, Publication, Session,
-    Subscription, Wire, Workbench,
+    Counters, Farewell, Group, Identity, Limits, Memory, Negotiated, NoObserver, Observer, Publication,
+    Session, Wire, Workbench,
 };
 use aldis_store::{Log, MemoryLog, Record, Sequence};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -25,13 +26,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 /// Timers handled in one step.
-const TIMERS_A_STEP: usize = 64;
-/// Routes of an ended session removed in one step.
-const ROUTES_A_STEP: usize = 64;
+const TIMERS_A_STEP: usize = 16;
 
 /// A will that waits for the connection to end, or for its delay.
 pub(crate) struct WillHeld {
     pub(crate) will: Will,
+    #[expect(dead_code, reason = "it counts for as long as the will is held")]
+    pub(crate) memory: Memory,
     pub(crate) identity: Identity,
     pub(crate) timer: Option<TimerKey>,
 }
@@ -47,23 +48,19 @@ pub(crate) struct Newcomer<R> {
 /// What the Broker knows of a session.
 pub(crate) struct Entry<R> {
     pub(crate) session: Arc<Session>,
+    /// Whose session it is, if its user was verified: nobody else gets it by its client id.
+    pub(crate) user: Option<Arc<str>>,
     /// Number of the connection that holds the session.
     pub(crate) connection: Option<u32>,
     pub(crate) newcomer: Option<Box<Newcomer<R>>>,
     pub(crate) subscriptions: SubscriptionList,
+    /// While a long SUBSCRIBE or UNSUBSCRIBE is under way: those that come after it, of a later connection.
+    pub(crate) subscribing: Option<Box<VecDeque<SubscribeChore<R>>>>,
     pub(crate) session_expiry: u32,
     /// Whether the session outlives its connection, and so is recorded.
     pub(crate) lasting: bool,
     pub(crate) expires: Option<TimerKey>,
     pub(crate) will: Option<Box<WillHeld>>,
-}
-
-/// Work that is too large for one step.
-pub(crate) enum Chore<R> {
-    /// Routes of a session that has ended are removed.
-    RemoveRoutes(VecDeque<Arc<Subscription>>),
-    /// A long SUBSCRIBE or UNSUBSCRIBE.
-    Subscribe(SubscribeChore<R>),
 }
 
 /// The state that everybody shares and one task owns. `R` is where an answer goes.
@@ -77,12 +74,16 @@ pub struct Broker<R> {
     /// Sequence of the last record that the command at hand made; 0 is none.
     pub(crate) recorded: Sequence,
     pub(crate) bench: Workbench,
-    pub(crate) entries: HashMap<u64, Box<Entry<R>>>,
+    /// By the number of the session, in which order they are walked through.
+    pub(crate) entries: BTreeMap<u64, Box<Entry<R>>>,
+    // Never walked through, so that its random order is seen nowhere.
     pub(crate) by_client_id: HashMap<Arc<str>, u64>,
-    pub(crate) groups: HashMap<Arc<str>, Arc<Group>>,
+    pub(crate) groups: BTreeMap<Arc<str>, Arc<Group>>,
     pub(crate) timers: Timers,
     /// The timer of each retained topic whose message expires.
-    retained_timers: HashMap<Arc<str>, TimerKey>,
+    pub(crate) retained_timers: HashMap<Arc<str>, TimerKey>,
+    /// A sweep for expired messages is under way.
+    pub(crate) sweeping: bool,
     pub(crate) chores: VecDeque<Chore<R>>,
     pub(crate) effects: VecDeque<Effect<R>>,
     pub(crate) due: Vec<Due>,
@@ -103,11 +104,12 @@ impl<R> Broker<R> {
             recorded: 0,
             counters,
             limits,
-            entries: HashMap::new(),
+            entries: BTreeMap::new(),
             by_client_id: HashMap::new(),
-            groups: HashMap::new(),
+            groups: BTreeMap::new(),
             timers: Timers::default(),
             retained_timers: HashMap::new(),
+            sweeping: false,
             chores: VecDeque::new(),
             effects: VecDeque::new(),
             due: Vec::new(),
@@ -159,21 +161,13 @@ impl<R> Broker<R> {
             }
             Command::Detach { session, connection, ending } => self.detach(session, connection, ending),
             Command::Subscribe { session, subscribing, reply } => {
-                self.subscribe(SubscribeChore::subscribe(session, subscribing, reply));
+                self.begin_subscribe(SubscribeChore::subscribe(session, subscribing, reply));
             }
             Command::Unsubscribe { session, unsubscribing, reply } => {
-                self.subscribe(SubscribeChore::unsubscribe(session, unsubscribing, reply));
+                self.begin_subscribe(SubscribeChore::unsubscribe(session, unsubscribing, reply));
             }
-            Command::Retain { publications, reply } => {
-                let refused = self.retained.store(&publications, &self.limits, &self.counters);
-                for (position, publication) in &publications {
-                    if !refused.contains(position) {
-                        self.record_retained(publication);
-                        self.time_retained(publication);
-                    }
-                }
-                self.answer(reply, Answer::Retained(refused));
-            }
+            Command::Retain { publications, reply } => self.retain(RetainChore::new(publications, reply)),
+            Command::Sweep => self.begin_sweep(),
             Command::TakeDue { reply } => {
                 self.asks_for_due = Some(reply);
                 self.hand_out_due();
@@ -207,13 +201,8 @@ impl<R> Broker<R> {
                 }
             }
         }
-        match self.chores.pop_front() {
-            None => {}
-            Some(Chore::RemoveRoutes(subscriptions)) => self.remove_routes(subscriptions),
-            Some(Chore::Subscribe(chore)) => {
-                self.recorded = chore.recorded;
-                self.subscribe(chore);
-            }
+        if let Some(chore) = self.chores.pop_front() {
+            self.go_on(chore);
         }
         self.bench.finish();
     }
@@ -226,29 +215,6 @@ impl<R> Broker<R> {
     pub(crate) fn record(&mut self, lasting: bool, record: &Record<'_>) {
         if lasting && self.log.keeps() {
             self.recorded = self.log.append(record);
-        }
-    }
-
-    fn record_retained(&mut self, publication: &Publication) {
-        let record = Record::Retain {
-            topic: &publication.topic,
-            payload: &publication.payload,
-            properties: &publication.properties,
-            qos: publication.qos,
-        };
-        // $SYS is told anew by every broker that starts.
-        let lasting = !publication.topic.starts_with("$SYS/");
-        self.record(lasting, &record);
-    }
-
-    /// One timer for each retained topic whose message expires, however often it is replaced.
-    fn time_retained(&mut self, publication: &Publication) {
-        if let Some(key) = self.retained_timers.remove(&publication.topic) {
-            self.timers.cancel(key);
-        }
-        if let Some(at) = publication.expires_at.filter(|_| !publication.payload.is_empty()) {
-            let key = self.timers.set(at, Timer::Retained(Arc::clone(&publication.topic)));
-            self.retained_timers.insert(Arc::clone(&publication.topic), key);
         }
     }
 
@@ -276,26 +242,10 @@ impl<R> Broker<R> {
         for group in session.groups() {
             group.offline(number);
         }
-        let given_back = session.outbox.lock().end(&mut self.bench);
-        let mut by_group: BTreeMap<u64, (Arc<Group>, Vec<Arc<Publication>>)> = BTreeMap::new();
-        for given in given_back {
-            let (_, publications) =
-                by_group.entry(given.group.number).or_insert_with(|| (given.group, Vec::new()));
-            publications.push(given.publication);
-        }
-        for (group, publications) in by_group.into_values() {
-            group.take_back(publications, &mut self.bench);
-        }
+        let remains = session.outbox.lock().end(&mut self.bench);
+        self.settle(session, remains);
         subtract(&self.population.sessions);
         self.remove_routes(entry.subscriptions.into_all());
-    }
-
-    fn remove_routes(&mut self, mut subscriptions: VecDeque<Arc<Subscription>>) {
-        let rest = subscriptions.split_off(subscriptions.len().min(ROUTES_A_STEP));
-        self.take_out(subscriptions.make_contiguous());
-        if !rest.is_empty() {
-            self.chores.push_back(Chore::RemoveRoutes(rest));
-        }
     }
 
     fn expire(&mut self, number: u64) {
@@ -334,7 +284,9 @@ impl<R> Broker<R> {
             expires_at: (will.message_expiry)
                 .and_then(|seconds| now.checked_add(std::time::Duration::from_secs(u64::from(seconds)))),
             publisher: Some(Arc::clone(&identity.client_id)),
+            memory: Memory::default(),
         };
+        let publication = publication.counted(&self.counters);
         self.population.wills.fetch_add(1, Relaxed);
         self.due.push(Due { identity, publication: Arc::new(publication) });
         self.hand_out_due();

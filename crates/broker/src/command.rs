@@ -54,6 +54,8 @@ pub enum Command<R> {
         /// Answered by [`Answer::Retained`].
         reply: R,
     },
+    /// Messages that expired in some queue are to be found: whoever runs the Broker says so now and then.
+    Sweep,
     /// The in-process publisher asks for wills that are due.
     TakeDue {
         /// Answered by [`Answer::Due`] as soon as there are some.
@@ -72,7 +74,7 @@ pub enum Answer {
     Refused(Violation),
     /// A reason code for each filter, in order.
     Reasons(Vec<u8>),
-    /// Positions of the retained messages that a limit refused.
+    /// Positions of the retained messages that a limit refused, ascending.
     Retained(Vec<usize>),
     /// Messages to publish.
     Due(Vec<Due>),

@@ -6,7 +6,7 @@ use crate::population::{add, subtract};
 use crate::subscription_list::SubscriptionList;
 use crate::timers::Timer;
 use aldis_packet::ReasonCode;
-use aldis_session::{Ending, Farewell, Outbound, Session, Violation};
+use aldis_session::{Ending, Farewell, Memory, Outbound, Session, Violation};
 use aldis_store::Record;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,6 +28,12 @@ impl<R> Broker<R> {
         else {
             return self.attach_new(newcomer);
         };
+        // Before anything happens to the session or its connection.
+        if entry.user.is_some() && entry.user != newcomer.identity.user_name {
+            let what = "the client id belongs to a session of another user";
+            let why = Violation::new(ReasonCode::NotAuthorized, "", what);
+            return self.answer(newcomer.reply, Answer::Refused(why));
+        }
         if entry.connection.is_none() {
             return self.attach_known(number, newcomer);
         }
@@ -58,6 +64,11 @@ impl<R> Broker<R> {
     }
 
     fn attach_new(&mut self, newcomer: Newcomer<R>) {
+        if self.entries.len() >= self.limits.sessions {
+            let what = "there are limits.sessions sessions already";
+            let why = Violation::new(ReasonCode::QuotaExceeded, "", what);
+            return self.answer(newcomer.reply, Answer::Refused(why));
+        }
         let number = self.next_number();
         let outbound =
             Outbound::new(newcomer.identity.clone(), newcomer.negotiated.terms, Arc::clone(&self.limits));
@@ -65,9 +76,11 @@ impl<R> Broker<R> {
         self.by_client_id.insert(Arc::clone(&session.client_id), number);
         let entry = Entry {
             session,
+            user: None,
             connection: None,
             newcomer: None,
             subscriptions: SubscriptionList::default(),
+            subscribing: None,
             session_expiry: 0,
             lasting: false,
             expires: None,
@@ -85,8 +98,12 @@ impl<R> Broker<R> {
         entry.session_expiry = negotiated.session_expiry;
         entry.lasting = was_lasting || negotiated.session_expiry > 0;
         let lasting = entry.lasting;
-        entry.will =
-            negotiated.will.map(|will| Box::new(WillHeld { will, identity: identity.clone(), timer: None }));
+        entry.user.clone_from(&identity.user_name);
+        entry.will = negotiated.will.map(|will| {
+            let bytes = will.topic.len() + will.payload.len() + will.forwarded.len();
+            let memory = Memory::of(bytes, &self.counters);
+            Box::new(WillHeld { will, memory, identity: identity.clone(), timer: None })
+        });
         let connection = entry.session.outbox.lock().attach(wire, identity, negotiated.terms);
         entry.connection = Some(connection);
         let session = Arc::clone(&entry.session);
@@ -106,7 +123,7 @@ impl<R> Broker<R> {
             return;
         }
         entry.connection = None;
-        entry.session.outbox.lock().detach(connection, &mut self.bench);
+        let discarded = entry.session.outbox.lock().detach(connection, &mut self.bench);
         for group in entry.session.groups() {
             group.offline(number);
         }
@@ -119,6 +136,7 @@ impl<R> Broker<R> {
             entry.will = None;
         }
         let newcomer = entry.newcomer.take();
+        self.discard(discarded.unwrap_or_default());
         self.after_detach(number);
         if let Some(newcomer) = newcomer {
             self.connect(*newcomer);

@@ -9,6 +9,7 @@
 //! There is no socket, task or clock here, and no delivery: see `aldis-session` for that.
 
 mod broker;
+mod chore;
 mod command;
 mod connect;
 mod population;

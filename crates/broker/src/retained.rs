@@ -1,6 +1,6 @@
 //! The retained messages. Written by the Broker alone, read by every Client that replays them.
 
-use aldis_session::{Counters, Limits, Offered, Publication, Session, Workbench};
+use aldis_session::{Counters, Limits, Memory, Offered, Publication, Session, Workbench};
 use aldis_topic::{RetainedTree, Walk};
 use parking_lot::RwLock;
 use std::ops::ControlFlow;
@@ -11,12 +11,34 @@ use std::time::Instant;
 /// Topics that one step of a replay looks at, under the lock.
 const STEP: usize = 64;
 
+/// Bytes of a level of a topic that no other topic shares, roughly.
+const NODE_BYTES: usize = 100;
+
+/// A retained message, with its share of the tree.
+#[derive(Debug)]
+struct Stored {
+    publication: Arc<Publication>,
+    /// The way to it; the message itself is counted for all who keep it.
+    way: Memory,
+}
+
+impl Stored {
+    fn weight(&self) -> usize {
+        self.publication.weight() + self.way.bytes()
+    }
+}
+
+/// Bytes of a topic's way through the tree, if no other topic shares it.
+fn way(topic: &str) -> usize {
+    topic.len() + NODE_BYTES * (1 + topic.bytes().filter(|byte| *byte == b'/').count())
+}
+
 /// The newest retained message of every topic.
 #[derive(Debug)]
 pub struct Retained {
     // A read-write lock: a replay step holds it while it reads and offers, so that a value stored
     // later is also delivered later (law 13); the Broker holds it for at most 64 changes.
-    tree: RwLock<RetainedTree<Arc<Publication>>>,
+    tree: RwLock<RetainedTree<Stored>>,
     messages: AtomicUsize,
     bytes: AtomicUsize,
 }
@@ -42,59 +64,61 @@ impl Retained {
 
     /// The retained message of a topic.
     pub fn get(&self, topic: &str) -> Option<Arc<Publication>> {
-        self.tree.read().get(topic).cloned()
+        self.tree.read().get(topic).map(|stored| Arc::clone(&stored.publication))
     }
 
     /// Stores, replaces or (empty payload) removes [MQTT-3.3.1-5] [MQTT-3.3.1-6]; answers the
-    /// positions of those that a limit refuses.
+    /// positions of those that a limit refuses, ascending.
     pub(crate) fn store(
         &self,
         publications: &[(usize, Arc<Publication>)],
         limits: &Limits,
-        counters: &Counters,
+        counters: &Arc<Counters>,
     ) -> Vec<usize> {
         let mut refused = Vec::new();
-        for chunk in publications.chunks(STEP) {
-            let mut tree = self.tree.write();
-            for (position, publication) in chunk {
-                if publication.payload.is_empty() {
-                    if let Some(old) = tree.remove(&publication.topic) {
-                        self.bytes.fetch_sub(old.weight(), Relaxed);
-                    }
-                } else if self.fits(publication, &tree, limits, counters) {
-                    self.bytes.fetch_add(publication.weight(), Relaxed);
-                    if let Some(old) = tree.insert(&publication.topic, Arc::clone(publication)) {
-                        self.bytes.fetch_sub(old.weight(), Relaxed);
-                    }
-                } else {
-                    refused.push(*position);
-                }
+        let mut tree = self.tree.write();
+        for (position, publication) in publications {
+            if publication.payload.is_empty() {
+                let old = tree.remove(&publication.topic);
+                self.bytes.fetch_sub(old.map_or(0, |old| old.weight()), Relaxed);
+            } else if self.fits(publication, &tree, limits, counters) {
+                let way = Memory::of(way(&publication.topic), counters);
+                let new = Stored { publication: Arc::clone(publication), way };
+                self.bytes.fetch_add(new.weight(), Relaxed);
+                let old = tree.insert(&publication.topic, new);
+                self.bytes.fetch_sub(old.map_or(0, |old| old.weight()), Relaxed);
+            } else {
+                refused.push(*position);
             }
-            self.messages.store(tree.len(), Relaxed);
         }
+        self.messages.store(tree.len(), Relaxed);
         refused
     }
 
+    /// Whether a message may be stored. One that takes the place of a larger one always may.
     fn fits(
         &self,
         publication: &Publication,
-        tree: &RetainedTree<Arc<Publication>>,
+        tree: &RetainedTree<Stored>,
         limits: &Limits,
         counters: &Counters,
     ) -> bool {
         let old = tree.get(&publication.topic);
-        let bytes = self.bytes() + publication.weight() - old.map_or(0, |old| old.weight());
-        let queued = usize::try_from(counters.queued_bytes.load(Relaxed)).unwrap_or(0);
+        let (new_bytes, old_bytes) =
+            (publication.weight() + way(&publication.topic), old.map_or(0, Stored::weight));
+        let held = usize::try_from(counters.held_bytes.load(Relaxed)).unwrap_or(0);
         let messages = tree.len() + usize::from(old.is_none());
-        messages <= limits.retained_messages
-            && bytes <= limits.retained_bytes
-            && bytes + queued <= limits.memory_watermark
+        let bytes = self.bytes() + new_bytes - old_bytes;
+        new_bytes <= old_bytes
+            || (messages <= limits.retained_messages
+                && bytes <= limits.retained_bytes
+                && held <= limits.memory_watermark)
     }
 
     /// Removes the message of `topic` if it has expired.
     pub(crate) fn expire(&self, topic: &str, now: Instant) -> bool {
         let mut tree = self.tree.write();
-        let expired = tree.get(topic).is_some_and(|publication| publication.expired(now));
+        let expired = tree.get(topic).is_some_and(|stored| stored.publication.expired(now));
         if expired && let Some(old) = tree.remove(topic) {
             self.bytes.fetch_sub(old.weight(), Relaxed);
             self.messages.store(tree.len(), Relaxed);
@@ -111,7 +135,8 @@ impl Retained {
         let subscription = &replay.subscription;
         let filter = subscription.filter.filter();
         let mut dirty = false;
-        let walk = tree.walk(filter, replay.cursor.as_ref(), STEP, &mut |_, publication| {
+        let walk = tree.walk(filter, replay.cursor.as_ref(), STEP, &mut |_, stored| {
+            let publication = &stored.publication;
             if publication.expired(bench.now) {
                 return ControlFlow::Continue(());
             }

@@ -70,11 +70,12 @@ impl Router for Routes {
     fn resolve(&self, topic: &str) -> Arc<Route> {
         let mut subscriptions: Vec<Arc<Subscription>> = Vec::new();
         let mut groups: Vec<Arc<Group>> = Vec::new();
-        self.trie.read().matches(topic, &mut |entry| match entry {
+        let visited = self.trie.read().matches(topic, &mut |entry| match entry {
             Entry::One(subscription) => subscriptions.push(Arc::clone(subscription)),
             Entry::Shared(group) => groups.push(Arc::clone(group)),
         });
-        Arc::new(Route { targets: merge(subscriptions, groups) })
+        let steps = visited + subscriptions.len();
+        Arc::new(Route { targets: merge(subscriptions, groups), steps })
     }
 }
 

@@ -3,7 +3,8 @@
 //! A packet may carry thousands of filters. They are handled 64 at a time, and other commands get
 //! their turn in between; the answer is given when the last one is visible to every publisher.
 
-use crate::broker::{Broker, Chore};
+use crate::broker::Broker;
+use crate::chore::Chore;
 use crate::command::Answer;
 use crate::population::{add, subtract};
 use crate::routes::{Entry as RouteEntry, group_key};
@@ -13,6 +14,7 @@ use aldis_store::{Record, Sequence};
 use aldis_topic::TopicFilter;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Filters handled in one step, and so the longest that the routes are held for writing.
 const FILTERS_A_STEP: usize = 64;
@@ -61,6 +63,24 @@ impl<R> SubscribeChore<R> {
 }
 
 impl<R> Broker<R> {
+    /// Begins with a SUBSCRIBE or UNSUBSCRIBE, behind those of the same session that are under way.
+    pub(crate) fn begin_subscribe(&mut self, chore: SubscribeChore<R>) {
+        let entry = self.entries.get_mut(&chore.session);
+        match entry.and_then(|entry| entry.subscribing.as_mut()) {
+            Some(waiting) => waiting.push_back(chore),
+            None => self.subscribe(chore),
+        }
+    }
+
+    /// The next one of the session comes when one is done.
+    fn next_subscribe(&mut self, session: u64) {
+        let Some(entry) = self.entries.get_mut(&session) else { return };
+        match entry.subscribing.as_mut().and_then(|waiting| waiting.pop_front()) {
+            Some(next) => self.chores.push_back(Chore::Subscribe(next)),
+            None => entry.subscribing = None,
+        }
+    }
+
     /// Handles the next filters; what is left becomes a chore.
     pub(crate) fn subscribe(&mut self, mut chore: SubscribeChore<R>) {
         let step: Vec<_> = chore.filters.drain(..chore.filters.len().min(FILTERS_A_STEP)).collect();
@@ -70,7 +90,6 @@ impl<R> Broker<R> {
             let reason = match (filter, wish) {
                 (Err(reason), _) => reason,
                 (Ok(filter), Wish::Subscribe(options)) => {
-                    // An earlier filter of this step must be out before the same one is in.
                     self.add_subscription(chore.session, filter, options, chore.subscription_id, &mut added)
                 }
                 (Ok(filter), Wish::Unsubscribe) => {
@@ -89,7 +108,11 @@ impl<R> Broker<R> {
         self.take_out(&removed);
         if chore.filters.is_empty() {
             self.answer(chore.reply, Answer::Reasons(chore.reasons));
+            self.next_subscribe(chore.session);
         } else {
+            if let Some(entry) = self.entries.get_mut(&chore.session) {
+                entry.subscribing.get_or_insert_default();
+            }
             chore.recorded = self.recorded;
             self.chores.push_back(Chore::Subscribe(chore));
         }
@@ -106,14 +129,18 @@ impl<R> Broker<R> {
         let Some(entry) = self.entries.get_mut(&session) else { return ReasonCode::UnspecifiedError };
         let known = entry.subscriptions.get(filter.text()).cloned();
         let is_new = known.is_none();
-        if is_new && entry.subscriptions.len() >= self.limits.subscriptions {
+        let held = usize::try_from(self.counters.held_bytes.load(Relaxed)).unwrap_or(0);
+        let is_full = entry.subscriptions.len() >= self.limits.subscriptions;
+        if is_new && (is_full || held > self.limits.memory_watermark) {
             let client_id = &entry.session.client_id;
             self.bench.observer.refused_filter(client_id, filter.as_str(), ReasonCode::QuotaExceeded);
             return ReasonCode::QuotaExceeded;
         }
         let (session, lasting) = (Arc::clone(&entry.session), entry.lasting);
         let subscription = known.unwrap_or_else(|| {
-            Arc::new(Subscription::new(Arc::clone(&session), filter.clone(), options, subscription_id))
+            let session = Arc::clone(&session);
+            let new = Subscription::new(session, filter.clone(), options, subscription_id);
+            Arc::new(new.counted(&self.counters))
         });
         {
             let mut outbox = session.outbox.lock();
@@ -218,9 +245,8 @@ impl<R> Broker<R> {
     fn leave_group(&mut self, subscription: &Arc<Subscription>) -> Option<u64> {
         let group = Arc::clone(self.groups.get(subscription.filter.text())?);
         subscription.session.remove_group(group.number);
-        if !group.leave(subscription.session.number, &mut self.bench) {
-            return None;
-        }
+        let discarded = group.leave(subscription.session.number, &mut self.bench)?;
+        self.discard(discarded);
         self.groups.remove(subscription.filter.text());
         Some(group_key(group.number))
     }

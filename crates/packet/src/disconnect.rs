@@ -1,4 +1,4 @@
-//! DISCONNECT (section 3.14). Not here: which properties and codes are for the server or the client only.
+//! DISCONNECT (section 3.14).
 
 use crate::error::{DecodeError, DecodeLimits};
 use crate::frame::Frame;
@@ -37,6 +37,32 @@ impl Disconnect {
             server_reference: None,
             user_properties: Vec::new(),
         }
+    }
+
+    /// Whether it holds what the table of its reason codes (3.14.2.1) gives to servers alone: a reason code (taken over, shutting down and
+    /// the like) or a server reference.
+    #[must_use]
+    pub fn only_a_server_sends_it(&self) -> bool {
+        use ReasonCode::*;
+        self.server_reference.is_some()
+            || matches!(
+                self.reason,
+                NotAuthorized
+                    | ServerBusy
+                    | ServerShuttingDown
+                    | KeepAliveTimeout
+                    | SessionTakenOver
+                    | TopicFilterInvalid
+                    | RetainNotSupported
+                    | QoSNotSupported
+                    | UseAnotherServer
+                    | ServerMoved
+                    | SharedSubscriptionsNotSupported
+                    | ConnectionRateExceeded
+                    | MaximumConnectTime
+                    | SubscriptionIdentifiersNotSupported
+                    | WildcardSubscriptionsNotSupported
+            )
     }
 
     pub(crate) fn decode(

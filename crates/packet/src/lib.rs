@@ -71,3 +71,4 @@ pub use subscribe::{RetainHandling, Subscribe, SubscriptionOptions};
 pub use unsubscribe::Unsubscribe;
 pub use version::ProtocolVersion;
 pub use will::Will;
+pub use writer::packet_size;

@@ -135,19 +135,25 @@ impl Packet<'_> {
 
     /// Appends the whole packet without a limit of size, in the form of `version` (CONNECT: of its own).
     pub fn encode(&self, version: ProtocolVersion, out: &mut Vec<u8>) {
+        self.encode_within(version, u32::MAX, out);
+    }
+
+    /// Appends the whole packet, in the form of `version`. What the standard lets a sender omit is left out
+    /// where it would make the packet larger than `maximum_packet_size` bytes.
+    pub fn encode_within(&self, version: ProtocolVersion, maximum_packet_size: u32, out: &mut Vec<u8>) {
         match self {
             Packet::Connect(packet) => packet.encode(out),
-            Packet::Connack(packet) => packet.encode(version, u32::MAX, out),
+            Packet::Connack(packet) => packet.encode(version, maximum_packet_size, out),
             Packet::Publish(packet) => packet.encode(version, out),
-            Packet::Ack(packet) => packet.encode(version, u32::MAX, out),
+            Packet::Ack(packet) => packet.encode(version, maximum_packet_size, out),
             Packet::Subscribe(packet) => packet.encode(version, out),
-            Packet::Suback(packet) => packet.encode(version, u32::MAX, out),
+            Packet::Suback(packet) => packet.encode(version, maximum_packet_size, out),
             Packet::Unsubscribe(packet) => packet.encode(version, out),
-            Packet::Unsuback(packet) => packet.encode(version, u32::MAX, out),
+            Packet::Unsuback(packet) => packet.encode(version, maximum_packet_size, out),
             Packet::Pingreq => encode_pingreq(out),
             Packet::Pingresp => encode_pingresp(out),
-            Packet::Disconnect(packet) => packet.encode(version, u32::MAX, out),
-            Packet::Auth(packet) => packet.encode(u32::MAX, out),
+            Packet::Disconnect(packet) => packet.encode(version, maximum_packet_size, out),
+            Packet::Auth(packet) => packet.encode(maximum_packet_size, out),
         }
     }
 }

@@ -80,7 +80,8 @@ pub(crate) fn put_text(text: &str, out: &mut Vec<u8>) {
 
 /// Bytes of a whole packet whose variable header and payload have `remaining` bytes.
 #[inline]
-pub(crate) fn packet_size(remaining: usize) -> usize {
+#[must_use]
+pub fn packet_size(remaining: usize) -> usize {
     1 + variable_size(remaining) + remaining
 }
 

@@ -75,15 +75,15 @@ impl Hall {
 async fn serve_one(number: u64, stream: TcpStream, hall: Arc<Hall>) -> Option<()> {
     let limits = Arc::<Limits>::default();
     let (mut socket, negotiated) = Socket::greet(stream, &limits, number).await?;
-    let (version, expiry) = (negotiated.terms.version, negotiated.session_expiry);
+    let agreed = negotiated.agreed();
     let identity = Identity { client_id: negotiated.client_id.clone(), user_name: None, rights: None };
     let (mut connack, mut encoded) = (negotiated.connack(false), Vec::new());
     let (negotiated, who, wire) = (Box::new(negotiated), identity.clone(), Arc::clone(&socket.link) as _);
     let asked = hall.ask(|reply| Command::Connect { negotiated, identity: who, wire, reply }).await?;
     let Answer::Connected(Connected { session, connection, session_present }) = asked else { return None };
     connack.session_present = session_present;
-    connack.encode(version, u32::MAX, &mut encoded);
-    let mut talk = Conversation::new(session, connection, version, identity, limits, expiry);
+    connack.encode(agreed.version, agreed.maximum_packet_size, &mut encoded);
+    let mut talk = Conversation::new(session, connection, identity, limits, agreed);
     let mut bench = socket::workbench();
     talk.begin(&connack, &encoded, &mut bench);
     let ending = converse(&hall, &mut socket, &mut talk, &mut bench).await.unwrap_or(Ending::Lost);
@@ -104,6 +104,7 @@ async fn converse(
         match turned.next {
             Next::End(ending) => return Some(ending),
             Next::Ask(request) => ask(hall, talk, bench, request).await?,
+            Next::Yield => bench.finish(),
             Next::Read => match socket.wait(&talk.session, talk.connection, bench).await {
                 Err(ending) => return Some(ending),
                 Ok(false) => {}
@@ -138,12 +139,11 @@ async fn ask(hall: &Hall, talk: &mut Conversation, bench: &mut Workbench, reques
             let publications = each.filter_map(|(at, held)| Some((at, of(held)?))).collect();
             let asked = hall.ask(|reply| Command::Retain { publications, reply }).await?;
             let Answer::Retained(refused) = asked else { return None };
-            talk.release(held, &refused, &*hall.routes, bench);
-            return Some(());
+            let mut held = held.into_iter().enumerate();
+            while !talk.release(&mut held, &refused, &*hall.routes, bench) {}
+            return talk.ends_after_release().is_none().then_some(());
         }
     };
-    let mut encoded = Vec::new();
-    answer.encode(talk.version, &mut encoded);
-    talk.append(&answer, &encoded, bench);
+    talk.append(&answer, bench);
     Some(())
 }

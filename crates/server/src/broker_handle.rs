@@ -7,6 +7,7 @@ use parking_lot::RwLock;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 /// Where an answer of the Broker goes.
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     // Read at each connect, written by a reload.
     limits: RwLock<Arc<Limits>>,
     memory_watermark: AtomicUsize,
+    /// Where the server runs. A publisher from inside may be on another runtime, or on none.
+    pub(crate) runtime: Handle,
 }
 
 /// A handle on the Broker. Cloning it costs a reference count.
@@ -69,6 +72,7 @@ impl BrokerHandle {
             rights,
             memory_watermark: AtomicUsize::new(limits.memory_watermark),
             limits: RwLock::new(limits),
+            runtime: Handle::current(),
         }))
     }
 
@@ -84,10 +88,10 @@ impl BrokerHandle {
         self.tell(ToBroker::Limits(limits)).await;
     }
 
-    /// Whether the messages held for all clients are above the watermark.
+    /// Whether what is held for all clients together is above the watermark.
     pub(crate) fn memory_full(&self) -> bool {
-        let queued = usize::try_from(self.counters.queued_bytes.load(Relaxed)).unwrap_or(0);
-        queued.saturating_add(self.retained.bytes()) > self.memory_watermark.load(Relaxed)
+        let held = usize::try_from(self.counters.held_bytes.load(Relaxed)).unwrap_or(0);
+        held > self.memory_watermark.load(Relaxed)
     }
 
     /// Whether the Broker has ended.

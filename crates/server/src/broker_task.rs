@@ -7,29 +7,40 @@ use crate::broker_handle::{Reply, ToBroker};
 use crate::clock;
 use aldis_broker::{Answer, Broker, Command, Effect};
 use aldis_packet::ReasonCode;
-use aldis_session::Ending;
+use aldis_session::{Counters, Ending};
 use aldis_store::{Gate, Log};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::{MissedTickBehavior, interval};
 
 /// Commands taken from the channel at once.
 const COMMANDS_A_TURN: usize = 64;
+
+/// How often queues are looked through for messages that have expired, if there are any in them.
+const SWEEP: Duration = Duration::from_secs(10);
 
 /// Runs until every handle is gone.
 pub(crate) async fn broker_task(
     mut broker: Broker<Reply>,
     mut commands: mpsc::Receiver<ToBroker>,
     log: Arc<dyn Log>,
+    counters: Arc<Counters>,
 ) {
     let mut batch = Vec::with_capacity(COMMANDS_A_TURN);
     let mut gate = Gate::default();
     let committed = Arc::new(Notify::new());
     let bell = Arc::clone(&committed);
     log.on_commit(Box::new(move || bell.notify_one()));
+    let mut sweep = interval(SWEEP);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let timeout = broker.poll_timeout(clock::now());
         let due = async {
             match timeout {
+                // Not a sleep, which lasts a millisecond at least: a long chore has many steps.
+                Some(at) if at <= clock::now() => tokio::task::yield_now().await,
                 Some(at) => tokio::time::sleep_until(at.into()).await,
                 None => std::future::pending().await,
             }
@@ -40,10 +51,14 @@ pub(crate) async fn broker_task(
             count = commands.recv_many(&mut batch, COMMANDS_A_TURN) => if count == 0 { return },
             () = committed.notified() => {}
             () = due => {}
+            _ = sweep.tick() => if counters.queued_bytes.load(Relaxed) > 0 {
+                broker.handle(Command::Sweep, clock::now());
+            }
         }
         while let Some((reply, answer)) = gate.release(log.committed()) {
             give(&mut broker, reply, answer);
         }
+        carry_out(&mut broker, &mut gate, &*log);
         for command in batch.drain(..) {
             match command {
                 ToBroker::Command(command) => broker.handle(command, clock::now()),

@@ -12,7 +12,7 @@ use crate::link::Link;
 use crate::reader::{Read, Reader};
 use crate::server::Doors;
 use aldis_broker::{Answer, Command};
-use aldis_packet::{Disconnect, Packet, ProtocolVersion, ReasonCode, Suback, Unsuback};
+use aldis_packet::{Packet, ReasonCode, Suback, Unsuback};
 use aldis_session::{
     Conversation, Ending, Errands, Farewell, Held, Next, Request, Session, State, Subscribing, Unsubscribing,
     Violation, Wire,
@@ -22,12 +22,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// The longest that a publisher is paused between two reads; its keep alive does not count it.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection that the broker closes may take to read its last bytes and close, too.
 const LINGER: Duration = Duration::from_secs(1);
+/// How often a Client that waits for another's write looks whether it is done.
+const GLANCE: Duration = Duration::from_millis(1);
 /// A read of this many bytes lets others run before the next: more is probably there already, and
 /// one flooding publisher must not keep a thread to itself.
 const LONG_READ: usize = READ_BUFFER / 2;
@@ -46,9 +48,9 @@ impl DetachGuard {
     }
 
     async fn detach(mut self, ending: Ending) {
-        self.armed = false;
         let (session, connection) = (self.session, self.connection);
         self.broker.send(Command::Detach { session, connection, ending }).await;
+        self.armed = false;
     }
 }
 
@@ -71,7 +73,6 @@ pub(crate) struct Client {
     pub(crate) link: Arc<Link>,
     pub(crate) session: Arc<Session>,
     pub(crate) conversation: Conversation,
-    pub(crate) maximum_packet_size: u32,
     pub(crate) detach: DetachGuard,
     pub(crate) last_read: LastRead,
 }
@@ -81,6 +82,8 @@ pub(crate) struct Client {
 pub(crate) struct LastRead {
     publications: bool,
     long: bool,
+    /// The Client has written for others since: now its own client is heard first.
+    has_waited: bool,
 }
 
 /// What a Client was woken by.
@@ -106,7 +109,7 @@ impl Client {
                 // What waits for the client leaves before its DISCONNECT, if it reads.
                 let _ = timeout(self.doors.time_to_drain(), self.write_out()).await;
             }
-            self.say_farewell(farewell);
+            at_desk(&self.broker, |desk| self.conversation.say_farewell(farewell, &mut desk.bench));
             // Nobody waits for this session, so what is on its way may still leave.
             if farewell.reason != ReasonCode::SessionTakenOver {
                 let _ = timeout(LINGER, self.write_out()).await;
@@ -133,14 +136,19 @@ impl Client {
     async fn converse(&mut self) -> Ending {
         loop {
             let errands = self.session.outbox.lock().errands(self.conversation.connection);
+            if errands.flush {
+                // Even at the end: what was handed over has no other writer.
+                at_desk(&self.broker, |desk| desk.bench.owe(&self.session));
+            }
             if let Some(ending) = self.ending(&errands) {
                 return ending;
             }
-            if errands.flush {
-                at_desk(&self.broker, |desk| desk.bench.owe(&self.session));
-            }
             if errands.pump {
                 self.pump();
+            }
+            if errands.flush || errands.pump {
+                // There may be more of it for a long time: others come first, and the client's own packets.
+                self.last_read.has_waited = true;
                 tokio::task::yield_now().await;
             }
             match self.next_event(errands).await {
@@ -148,8 +156,14 @@ impl Client {
                 Event::Writable => self.write_on(),
                 Event::Over(ending) => return ending,
                 Event::Turned(Next::Read) => self.rest_between_reads().await,
+                Event::Turned(Next::Yield) => tokio::task::yield_now().await,
                 Event::Turned(Next::End(ending)) => return ending,
-                Event::Turned(Next::Ask(request)) => Box::pin(self.ask(request)).await,
+                Event::Turned(Next::Ask(request)) => {
+                    if let Some(ending) = Box::pin(self.ask(request)).await {
+                        return ending;
+                    }
+                    self.rest_between_reads().await;
+                }
             }
         }
     }
@@ -158,11 +172,26 @@ impl Client {
     /// before the next read, never a stop, so that its acknowledgements and pings are always heard.
     async fn rest_between_reads(&mut self) {
         let publishes = std::mem::take(&mut self.last_read.publications);
+        let is_long = std::mem::take(&mut self.last_read.long);
         if (publishes && self.broker.memory_full()) || self.session.outbox.lock().piles_up() {
-            let _ = Box::pin(timeout(PAUSE, self.link.rung())).await;
-            self.link.wake();
-        } else if std::mem::take(&mut self.last_read.long) {
+            Box::pin(self.pause()).await;
+        } else if is_long {
             tokio::task::yield_now().await;
+        }
+    }
+
+    /// Reads nothing for a while, but writes what the client takes: that is what frees memory.
+    async fn pause(&mut self) {
+        let end = Instant::now() + PAUSE;
+        loop {
+            let is_blocked = self.session.outbox.lock().state() == State::Blocked;
+            // The bell first: it may be the end of this connection.
+            tokio::select! {
+                biased;
+                () = self.link.rung() => return self.link.wake(),
+                _ = poll_fn(|cx| self.link.poll_writable(cx)), if is_blocked => self.write_on(),
+                () = sleep_until(end) => return,
+            }
         }
     }
 
@@ -183,9 +212,15 @@ impl Client {
 
     /// Waits for something to do.
     async fn next_event(&mut self, errands: Errands) -> Event {
+        let mut reads_first = std::mem::take(&mut self.last_read.has_waited);
         // The bell first: an errand may be the end of this connection. Then what waits to be
-        // written, which frees memory, then what brings more.
+        // written, which frees memory, then what brings more. Who has just written reads once before.
         poll_fn(|cx| {
+            if std::mem::take(&mut reads_first)
+                && let Poll::Ready(event) = self.poll_turn(cx)
+            {
+                return Poll::Ready(event);
+            }
             if self.link.poll_rung(cx).is_ready() {
                 return Poll::Ready(Event::Bell);
             }
@@ -205,8 +240,8 @@ impl Client {
         let Client { broker, doors, reader, link, conversation, last_read, .. } = self;
         at_desk(broker, |desk| {
             let (buffer, bench) = (&mut desk.buffer, &mut desk.bench);
-            let polled = reader.poll_turn(cx, buffer, |input, count| {
-                link.heard(doors.clock.millis(bench.now));
+            let now = doors.clock.millis(bench.now);
+            let polled = reader.poll_turn(cx, buffer, &broker.counters, |input, count| {
                 bench.tally.bytes_received += count as u64;
                 let before = bench.tally.publish_bytes_received;
                 let turned = conversation.turn(input, &*broker.routes, bench);
@@ -214,6 +249,9 @@ impl Client {
                 last_read.long = count >= LONG_READ;
                 turned
             });
+            if reader.has_heard() {
+                link.heard(now);
+            }
             polled.map(|read| match read {
                 Ok(Read::Turned(next)) => Event::Turned(next),
                 Ok(Read::End) | Err(_) => Event::Over(Ending::Lost),
@@ -242,36 +280,28 @@ impl Client {
 
     // ---- what needs the Broker ----
 
-    async fn ask(&mut self, request: Request) {
+    /// Does what needs the Broker; the end of the connection, if a packet behind it broke a rule.
+    async fn ask(&mut self, request: Request) -> Option<Ending> {
         match request {
             Request::Subscribe(subscribing) => self.subscribe(subscribing).await,
             Request::Unsubscribe(unsubscribing) => self.unsubscribe(unsubscribing).await,
             Request::Retain(held) => self.retain(held).await,
         }
+        self.conversation.ends_after_release()
     }
 
     async fn subscribe(&mut self, subscribing: Subscribing) {
         let (session, packet_id) = (self.session.number, subscribing.packet_id);
         let asked = self.wait(|reply| Command::Subscribe { session, subscribing, reply }).await;
-        let Some(Answer::Reasons(mut reasons)) = asked else { return };
-        if self.conversation.version != ProtocolVersion::V5 {
-            // [MQTT-3.9.3-2]: 3.x knows one failure.
-            reasons.iter_mut().filter(|reason| **reason >= 0x80).for_each(|reason| *reason = 0x80);
-        }
-        let suback = Suback::new(packet_id, reasons);
-        let mut encoded = Vec::new();
-        suback.encode(self.conversation.version, self.maximum_packet_size, &mut encoded);
-        self.append(&Packet::Suback(suback), &encoded);
+        let Some(Answer::Reasons(reasons)) = asked else { return };
+        self.append(&Packet::Suback(Suback::new(packet_id, reasons)));
     }
 
     async fn unsubscribe(&mut self, unsubscribing: Unsubscribing) {
         let (session, packet_id) = (self.session.number, unsubscribing.packet_id);
         let asked = self.wait(|reply| Command::Unsubscribe { session, unsubscribing, reply }).await;
         let Some(Answer::Reasons(reasons)) = asked else { return };
-        let unsuback = Unsuback::new(packet_id, reasons);
-        let mut encoded = Vec::new();
-        unsuback.encode(self.conversation.version, self.maximum_packet_size, &mut encoded);
-        self.append(&Packet::Unsuback(unsuback), &encoded);
+        self.append(&Packet::Unsuback(Unsuback::new(packet_id, reasons)));
     }
 
     async fn retain(&mut self, held: Vec<Held>) {
@@ -282,12 +312,20 @@ impl Client {
         let publications = retained.collect();
         let asked = self.wait(|reply| Command::Retain { publications, reply }).await;
         let Some(Answer::Retained(refused)) = asked else { return };
+        let mut held = held.into_iter().enumerate();
         let (broker, conversation) = (&self.broker, &mut self.conversation);
-        at_desk(broker, |desk| conversation.release(held, &refused, &*broker.routes, &mut desk.bench));
+        let mut release = || {
+            at_desk(broker, |desk| {
+                conversation.release(&mut held, &refused, &*broker.routes, &mut desk.bench)
+            })
+        };
+        while !release() {
+            tokio::task::yield_now().await;
+        }
     }
 
-    fn append(&self, packet: &Packet<'_>, encoded: &[u8]) {
-        at_desk(&self.broker, |desk| self.conversation.append(packet, encoded, &mut desk.bench));
+    fn append(&self, packet: &Packet<'_>) {
+        at_desk(&self.broker, |desk| self.conversation.append(packet, &mut desk.bench));
     }
 
     /// Asks the Broker. Meanwhile nothing is read, but what is to be written is written, so that
@@ -331,23 +369,13 @@ impl Client {
                 State::Dirty if errands.flush => {
                     at_desk(&self.broker, |desk| desk.bench.owe(&self.session));
                 }
-                // Somebody else writes, and hands over or is done before long.
-                State::Dirty | State::Writing => tokio::task::yield_now().await,
+                // Somebody else writes, and rings, or is done before long.
+                State::Dirty | State::Writing => {
+                    let _ = timeout(GLANCE, self.link.rung()).await;
+                }
                 _ => return,
             }
         }
-    }
-
-    /// DISCONNECT to an MQTT 5 client; 3.x has none from the server.
-    fn say_farewell(&self, farewell: Farewell) {
-        if self.conversation.version != ProtocolVersion::V5 {
-            return;
-        }
-        let mut disconnect = Disconnect::new(farewell.reason);
-        disconnect.reason_string = Some(farewell.why.to_string());
-        let mut encoded = Vec::new();
-        disconnect.encode(self.conversation.version, self.maximum_packet_size, &mut encoded);
-        self.append(&Packet::Disconnect(Box::new(disconnect)), &encoded);
     }
 }
 

@@ -64,14 +64,26 @@ impl Drop for Visit<'_> {
 
 fn write_out(broker: &BrokerHandle, bench: &mut Workbench) {
     while bench.dirty_count() > WRITES_A_TURN {
-        let part = bench.give_away(WRITES_A_TURN);
-        write_elsewhere(broker.clone(), part);
+        let part = Part { broker: broker.clone(), dirty: bench.give_away(WRITES_A_TURN) };
+        broker.runtime.spawn(async move { drop(part) });
     }
     bench.finish();
 }
 
-/// The task owns its part: should it never run, dropping the sessions loses no more than the
-/// connections that the runtime drops with it.
-fn write_elsewhere(broker: BrokerHandle, part: Vec<Arc<Session>>) {
-    crate::spawn(async move { at_desk(&broker, |desk| desk.bench.take_over(part)) });
+/// Outboxes that nobody else will write. They are written when this is dropped: by the task that it was
+/// given to, or by whoever ends a runtime that never ran it.
+struct Part {
+    broker: BrokerHandle,
+    dirty: Vec<Arc<Session>>,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let broker = &self.broker;
+        let observer = Arc::clone(&broker.observer) as Arc<dyn Observer>;
+        // Not this thread's desk: somebody may be sitting at it.
+        let mut bench = Workbench::new(Arc::clone(&broker.counters), observer, clock::now());
+        bench.begin(clock::now(), broker.memory_full());
+        bench.take_over(std::mem::take(&mut self.dirty));
+    }
 }

@@ -4,7 +4,7 @@
 use crate::authentication::Authenticator;
 use crate::transport::ReadHalf;
 use aldis_packet::Connect;
-use aldis_session::{First, Limits, Negotiated, Refusal, first_packet, refuse};
+use aldis_session::{First, Limits, Negotiated, Refusal, first_packet, refuse_within};
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -46,13 +46,14 @@ pub(crate) async fn greet(
         Err(_) => return Err(NoGreeting::Silence("no CONNECT within limits.first_packet_timeout")),
     };
     seen(&connect);
-    let version = connect.version;
+    let (version, properties) = (connect.version, &connect.properties);
+    let maximum_packet_size = properties.maximum_packet_size.unwrap_or(u32::MAX);
     let verified = match authenticator {
         None => false,
         Some(authenticator) => {
             let checked = authenticator.check(connect.user_name.as_deref(), connect.password.as_deref());
             let checked = checked.await;
-            checked.map_err(|why| NoGreeting::Refused(refuse(version, why)))?
+            checked.map_err(|why| NoGreeting::Refused(refuse_within(version, maximum_packet_size, why)))?
         }
     };
     let negotiated = Negotiated::new(*connect, limits, assigned_id).map_err(NoGreeting::Refused)?;

@@ -7,7 +7,7 @@ use crate::broker_handle::BrokerHandle;
 use crate::desk::at_desk;
 use aldis_broker::{Answer, Command, Due};
 use aldis_packet::QoS;
-use aldis_session::{Act, Identity, Offering, Publication, RefuseReason, Router};
+use aldis_session::{Act, Counters, Identity, Memory, Offering, Publication, RefuseReason, Router};
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
@@ -112,8 +112,14 @@ impl Publisher {
             retain: message.retain,
             expires_at: None,
             publisher: self.identity.as_ref().map(|identity| Arc::clone(&identity.client_id)),
+            memory: Memory::default(),
         };
-        self.publish_all(vec![Arc::new(publication)]).await
+        self.publish_all(vec![Arc::new(publication.counted(&self.broker.counters))]).await
+    }
+
+    /// What it counts with.
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.broker.counters
     }
 
     /// Publishes several, the retained ones stored by one command.
@@ -138,7 +144,7 @@ impl Publisher {
         }
         at_desk(&self.broker, |desk| {
             for (position, publication) in publications.iter().enumerate() {
-                if refused.contains(&position) {
+                if refused.binary_search(&position).is_ok() {
                     desk.bench.tally.refuse(RefuseReason::RetainedFull);
                     continue;
                 }

@@ -3,10 +3,11 @@
 
 use crate::desk::READ_BUFFER;
 use crate::transport::ReadHalf;
-use aldis_session::{Input, Next, Turned};
+use aldis_session::{Counters, Input, Memory, Next, Turned};
 use bytes::{Buf, Bytes, BytesMut};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -17,6 +18,10 @@ const _: () = assert!(LARGE < READ_BUFFER);
 /// Memory a connection that reads a large packet gets ahead of the bytes that came: an announced
 /// length alone allocates no more than this.
 const AHEAD: usize = 64 << 10;
+
+/// Bytes that count as hearing from a client although its packet is not whole: a large one may take longer
+/// than its keep alive, while one that drips single bytes is as good as silent.
+const SIGN_OF_LIFE: usize = 1000;
 
 /// Bytes that are thrown away at most before a connection is closed.
 const DRAINED: usize = 1 << 20;
@@ -29,14 +34,25 @@ enum Rest {
     Partial(Vec<u8>),
     /// Whole packets that come before anything that is read, from this position on.
     Unread(Bytes),
-    /// The beginning of a large packet, and its whole size.
-    Large(BytesMut, usize),
+    /// The beginning of a large packet.
+    Large(Box<Large>),
+}
+
+/// A large packet on its way in.
+struct Large {
+    bytes: BytesMut,
+    /// Of the whole packet.
+    size: usize,
+    /// What is allocated for it, counted as held.
+    memory: Memory,
 }
 
 /// The reading side of a connection.
 pub(crate) struct Reader {
     half: ReadHalf,
     rest: Rest,
+    /// Bytes read since the client was heard last.
+    unheard: usize,
 }
 
 /// What a read brought.
@@ -51,7 +67,16 @@ impl Reader {
     /// Reads from `half`, after `first`, which was read already.
     pub(crate) fn new(half: ReadHalf, first: Vec<u8>) -> Reader {
         let rest = if first.is_empty() { Rest::Empty } else { Rest::Unread(Bytes::from(first)) };
-        Reader { half, rest }
+        Reader { half, rest, unheard: 0 }
+    }
+
+    /// Whether a whole packet came since this was asked last, or a good part of a large one.
+    pub(crate) fn has_heard(&mut self) -> bool {
+        let heard = self.unheard >= SIGN_OF_LIFE;
+        if heard {
+            self.unheard = 0;
+        }
+        heard
     }
 
     /// Reads once into `buffer` (behind what is left over) and gives the bytes to `turn`, which says
@@ -60,14 +85,15 @@ impl Reader {
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
+        counters: &Arc<Counters>,
         turn: impl FnOnce(Input<'_>, usize) -> Turned,
     ) -> Poll<io::Result<Read>> {
         match std::mem::replace(&mut self.rest, Rest::Empty) {
-            Rest::Unread(bytes) => Poll::Ready(Ok(self.go_on(bytes, turn))),
-            Rest::Large(bytes, size) => self.poll_large(cx, bytes, size, turn),
-            Rest::Empty => self.poll_into(cx, buffer, &[], turn),
+            Rest::Unread(bytes) => Poll::Ready(Ok(self.go_on(bytes, counters, turn))),
+            Rest::Large(large) => self.poll_large(cx, large, counters, turn),
+            Rest::Empty => self.poll_into(cx, buffer, &[], counters, turn),
             Rest::Partial(partial) => {
-                let polled = self.poll_into(cx, buffer, &partial, turn);
+                let polled = self.poll_into(cx, buffer, &partial, counters, turn);
                 if polled.is_pending() {
                     self.rest = Rest::Partial(partial);
                 }
@@ -76,14 +102,24 @@ impl Reader {
         }
     }
 
-    fn go_on(&mut self, mut bytes: Bytes, turn: impl FnOnce(Input<'_>, usize) -> Turned) -> Read {
+    /// A turn was made over `input`, of which `read` bytes are new.
+    fn turned(&mut self, turned: &Turned, read: usize) {
+        self.unheard += if turned.consumed > 0 { SIGN_OF_LIFE } else { read };
+    }
+
+    fn go_on(
+        &mut self,
+        mut bytes: Bytes,
+        counters: &Arc<Counters>,
+        turn: impl FnOnce(Input<'_>, usize) -> Turned,
+    ) -> Read {
         let turned = turn(Input::Borrowed(&bytes), 0);
+        self.turned(&turned, 0);
         bytes.advance(turned.consumed.min(bytes.len()));
-        let asked = matches!(turned.next, Next::Ask(_));
         self.rest = match bytes {
             bytes if bytes.is_empty() => Rest::Empty,
-            bytes if asked => Rest::Unread(bytes),
-            bytes => keep(&bytes, turned.expects),
+            bytes if goes_on(&turned.next) => Rest::Unread(bytes),
+            bytes => keep(&bytes, turned.expects, counters),
         };
         Read::Turned(turned.next)
     }
@@ -93,6 +129,7 @@ impl Reader {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
         partial: &[u8],
+        counters: &Arc<Counters>,
         turn: impl FnOnce(Input<'_>, usize) -> Turned,
     ) -> Poll<io::Result<Read>> {
         let Some((before, behind)) = buffer.split_at_mut_checked(partial.len()) else {
@@ -107,11 +144,12 @@ impl Reader {
         before.copy_from_slice(partial);
         let all = buffer.get(..partial.len() + count).unwrap_or_default();
         let turned = turn(Input::Borrowed(all), count);
+        self.turned(&turned, count);
         let rest = all.get(turned.consumed..).unwrap_or_default();
-        self.rest = match (rest.is_empty(), &turned.next) {
-            (true, _) => Rest::Empty,
-            (false, Next::Ask(_)) => Rest::Unread(Bytes::copy_from_slice(rest)),
-            (false, _) => keep(rest, turned.expects),
+        self.rest = match rest {
+            [] => Rest::Empty,
+            rest if goes_on(&turned.next) => Rest::Unread(Bytes::copy_from_slice(rest)),
+            rest => keep(rest, turned.expects, counters),
         };
         Poll::Ready(Ok(Read::Turned(turned.next)))
     }
@@ -119,24 +157,25 @@ impl Reader {
     fn poll_large(
         &mut self,
         cx: &mut Context<'_>,
-        mut bytes: BytesMut,
-        size: usize,
+        mut large: Box<Large>,
+        counters: &Arc<Counters>,
         turn: impl FnOnce(Input<'_>, usize) -> Turned,
     ) -> Poll<io::Result<Read>> {
         let mut read = 0;
-        while bytes.len() < size {
-            match self.poll_more(cx, &mut bytes, size) {
+        while large.bytes.len() < large.size {
+            match self.poll_more(cx, &mut large, counters) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Read::End)),
                 Poll::Ready(Ok(count)) => read += count,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => {
-                    self.rest = Rest::Large(bytes, size);
+                    self.rest = Rest::Large(large);
                     return Poll::Pending;
                 }
             }
         }
-        let mut bytes = bytes.freeze();
+        let mut bytes = large.bytes.freeze();
         let turned = turn(Input::Shared(&bytes), read);
+        self.turned(&turned, 0);
         bytes.advance(turned.consumed.min(bytes.len()));
         if !bytes.is_empty() {
             self.rest = Rest::Unread(bytes);
@@ -148,12 +187,14 @@ impl Reader {
     fn poll_more(
         &mut self,
         cx: &mut Context<'_>,
-        bytes: &mut BytesMut,
-        size: usize,
+        large: &mut Large,
+        counters: &Arc<Counters>,
     ) -> Poll<io::Result<usize>> {
-        let missing = size - bytes.len();
+        let bytes = &mut large.bytes;
+        let missing = large.size - bytes.len();
         if bytes.capacity() == bytes.len() {
             bytes.reserve(missing.min(AHEAD.max(bytes.len())));
+            large.memory = Memory::of(bytes.capacity(), counters);
         }
         let have = bytes.len();
         let room = missing.min(bytes.capacity() - have);
@@ -162,6 +203,7 @@ impl Reader {
         let polled = Pin::new(&mut self.half).poll_read(cx, &mut read);
         let count = read.filled().len();
         bytes.truncate(have + count);
+        self.unheard += count;
         polled.map_ok(|()| count)
     }
 
@@ -179,13 +221,19 @@ impl Reader {
     }
 }
 
+/// Whether the bytes that are left come before anything that is read.
+fn goes_on(next: &Next) -> bool {
+    matches!(next, Next::Ask(_) | Next::Yield)
+}
+
 /// Keeps the beginning of a packet, in a buffer of its own size if it will be large.
-fn keep(rest: &[u8], expects: Option<usize>) -> Rest {
+fn keep(rest: &[u8], expects: Option<usize>, counters: &Arc<Counters>) -> Rest {
     match expects {
         Some(size) if size > LARGE => {
             let mut bytes = BytesMut::with_capacity(size.min(rest.len() + AHEAD));
             bytes.extend_from_slice(rest);
-            Rest::Large(bytes, size)
+            let memory = Memory::of(bytes.capacity(), counters);
+            Rest::Large(Box::new(Large { bytes, size, memory }))
         }
         _ => Rest::Partial(rest.to_vec()),
     }

@@ -10,7 +10,9 @@ use crate::server::Doors;
 use crate::transport::{Connection, ReadHalf, WriteHalf};
 use aldis_broker::{Answer, Command, Connected};
 use aldis_packet::{PacketType, ReasonCode};
-use aldis_session::{Act, Conversation, Identity, Negotiated, Observer, Refusal, Violation, Wire, refuse};
+use aldis_session::{
+    Act, Conversation, Identity, Limits, Negotiated, Observer, Refusal, Violation, Wire, refuse_within,
+};
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +41,7 @@ pub(crate) async fn receive(connection: Connection, doors: Arc<Doors>, trusted: 
         () = doors.closing() => return None,
     };
     match greeting {
-        Ok(greeting) => begin(greeting, half, write, peer, &doors).await,
+        Ok(greeting) => begin(greeting, limits, half, write, peer, &doors).await,
         Err(NoGreeting::Silence(why)) => {
             tracing::debug!(target: "aldis", "{peer}: {why}");
             None
@@ -68,6 +70,7 @@ async fn turn_away(refusal: &Refusal, half: ReadHalf, write: &dyn WriteHalf, pee
 /// Asks the Broker for the session of an accepted CONNECT, and serves it.
 async fn begin(
     greeting: Greeting,
+    limits: Arc<Limits>,
     half: ReadHalf,
     write: Box<dyn WriteHalf>,
     peer: String,
@@ -75,20 +78,19 @@ async fn begin(
 ) -> Option<Client> {
     let Greeting { negotiated, verified, behind, received } = greeting;
     let broker = &doors.broker;
-    let version = negotiated.terms.version;
+    let (version, maximum_packet_size) = (negotiated.terms.version, negotiated.terms.maximum_packet_size);
     let identity = Identity {
         client_id: Arc::clone(&negotiated.client_id),
         user_name: negotiated.user_name.clone().filter(|_| verified),
         rights: broker.rights.clone(),
     };
     if let Some(why) = forbidden_will(&negotiated, &identity) {
-        turn_away(&refuse(version, why), half, &*write, &peer, doors).await;
+        turn_away(&refuse_within(version, maximum_packet_size, why), half, &*write, &peer, doors).await;
         return None;
     }
     let link = Arc::new(Link::new(write, doors.clock.millis(clock::now())));
     let mut connack = negotiated.connack(false);
-    let maximum_packet_size = negotiated.terms.maximum_packet_size;
-    let (session_expiry, keep_alive) = (negotiated.session_expiry, negotiated.keep_alive);
+    let (agreed, keep_alive) = (negotiated.agreed(), negotiated.keep_alive);
     tracing::debug!(
         target: "aldis",
         "{peer} connects as {:?}, user {:?}, MQTT {version}, keep alive {keep_alive} s",
@@ -101,20 +103,14 @@ async fn begin(
     let Connected { session, connection, session_present } = match asked {
         Some(Answer::Connected(connected)) => connected,
         Some(Answer::Refused(why)) => {
-            let _ = link.try_write(&[IoSlice::new(&refuse(version, why).answer)]);
+            let answer = refuse_within(version, maximum_packet_size, why).answer;
+            let _ = link.try_write(&[IoSlice::new(&answer)]);
             return None;
         }
         _ => return None,
     };
     let detach = DetachGuard::new(broker.clone(), session.number, connection);
-    let conversation = Conversation::new(
-        Arc::clone(&session),
-        connection,
-        version,
-        identity,
-        broker.limits(),
-        session_expiry,
-    );
+    let conversation = Conversation::new(Arc::clone(&session), connection, identity, limits, agreed);
     connack.session_present = session_present;
     let mut encoded = Vec::new();
     connack.encode(version, maximum_packet_size, &mut encoded);
@@ -131,7 +127,6 @@ async fn begin(
         link,
         session,
         conversation,
-        maximum_packet_size,
         detach,
         last_read: LastRead::default(),
     })

@@ -261,7 +261,7 @@ impl Server {
         });
         let (sys_interval, sys_intervals) = watch::channel(settings.sys_interval);
         let mut tasks = vec![
-            crate::spawn(broker_task(broker, received, log)),
+            crate::spawn(broker_task(broker, received, log, Arc::clone(&handle.counters))),
             crate::spawn(Arc::clone(&doors.keep_alive).run(doors.clock)),
             crate::spawn(publisher::publish_due(handle)),
             crate::spawn(crate::sys_topics::run(Arc::clone(&doors), sys_intervals)),

@@ -14,7 +14,7 @@ use crate::publisher::{PublishError, Publisher};
 use crate::server::Doors;
 use crate::snapshot::Snapshot;
 use aldis_packet::QoS;
-use aldis_session::Publication;
+use aldis_session::{Memory, Publication};
 use bytes::Bytes;
 use figures::{Figure, figures};
 use std::collections::BTreeMap;
@@ -96,8 +96,9 @@ impl Tree {
 
     /// One command to the Broker for all of them.
     async fn send(&self, messages: Vec<(Arc<str>, Bytes)>) -> Result<(), PublishError> {
+        let counters = self.publisher.counters();
         let retained = messages.into_iter().map(|(topic, payload)| {
-            Arc::new(Publication {
+            let publication = Publication {
                 topic,
                 payload,
                 properties: Bytes::new(),
@@ -105,7 +106,9 @@ impl Tree {
                 retain: true,
                 expires_at: None,
                 publisher: None,
-            })
+                memory: Memory::default(),
+            };
+            Arc::new(publication.counted(counters))
         });
         let retained: Vec<_> = retained.collect();
         if retained.is_empty() { Ok(()) } else { self.publisher.publish_all(retained).await }

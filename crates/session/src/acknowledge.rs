@@ -1,24 +1,13 @@
-//! What acknowledgements from a subscriber do to its in-flight window, and what becomes of the
-//! window when the session ends.
+//! What acknowledgements from a subscriber do to its in-flight window.
 
 use crate::counters::DropReason;
-use crate::delivery::Delivery;
 use crate::outbound::Outbound;
-use crate::publication::Publication;
+use crate::remains::{Discarded, Remains};
 use crate::segments::Segments;
 use crate::violation::Violation;
 use crate::window::Slot;
 use crate::workbench::Workbench;
 use aldis_packet::{Ack, AckKind, PacketId, PacketType, QoS, ReasonCode, encode_ack};
-use std::sync::Arc;
-
-/// A message that a session which ends gives back to its shared subscription.
-pub struct GivenBack {
-    /// The shared subscription.
-    pub group: Arc<crate::group::Group>,
-    /// The message.
-    pub publication: Arc<Publication>,
-}
 
 impl Outbound {
     /// Handles PUBACK, PUBREC or PUBCOMP; a PUBREL in answer goes to `bytes`.
@@ -51,7 +40,8 @@ impl Outbound {
             }
             (AckKind::Pubrec, slot @ Slot::Published(QoS::ExactlyOnce, _)) => {
                 // From here on only the PUBREL is ever sent again [MQTT-4.3.3-6].
-                *slot = Slot::Released;
+                let published = std::mem::replace(slot, Slot::Released);
+                self.let_go_of(published, bench);
                 self.encode_pubrel(id, bytes, bench);
             }
             (AckKind::Pubrec, Slot::Released) => self.encode_pubrel(id, bytes, bench),
@@ -68,8 +58,7 @@ impl Outbound {
     /// shared subscription too [MQTT-4.8.2-6].
     fn complete(&mut self, id: PacketId, reason: ReasonCode, bench: &mut Workbench) {
         self.acknowledged(id);
-        self.window_mut().free(id);
-        bench.tally.in_flight -= 1;
+        self.free(id, bench);
         if reason.is_error() {
             self.drop_one(DropReason::RefusedByClient, bench);
         } else {
@@ -113,52 +102,21 @@ impl Outbound {
 
     /// The connection of a lasting session is gone: QoS 0 messages in the queue go with it, unless
     /// the settings keep them.
-    pub(crate) fn go_offline(&mut self, bench: &mut Workbench) {
+    pub(crate) fn go_offline(&mut self, bench: &mut Workbench) -> Discarded {
         if self.limits.queue_qos0 {
-            return;
+            return Discarded::default();
         }
-        for delivery in self.queue_mut().drain_qos0() {
-            self.leave_queue(&delivery, bench);
-            self.drop_one(DropReason::Offline, bench);
-        }
+        let qos0 = self.queue_mut().take_qos0();
+        let count = u32::try_from(qos0.len()).unwrap_or(u32::MAX);
+        self.ledger.drop_delivery(DropReason::Offline, count, &mut bench.tally);
+        bench.tally.waiting -= i64::from(count);
+        bench.tally.queued_bytes -= qos0.bytes() as i64;
+        bench.tally.held_bytes -= qos0.own_bytes() as i64;
+        Discarded::of_client(qos0)
     }
 
-    fn leave_queue(&mut self, delivery: &Delivery, bench: &mut Workbench) {
-        bench.tally.waiting -= 1;
-        bench.tally.queued_bytes -= delivery.publication.weight() as i64;
-    }
-
-    /// The session ends: everything in flight and queued is dropped and counted, but for what a
-    /// shared subscription gets back: QoS 1 that was not acknowledged, and whatever was never sent.
-    /// A QoS 2 message that was sent goes to nobody else [MQTT-4.8.2-5].
-    pub(crate) fn end(&mut self, bench: &mut Workbench) -> Vec<GivenBack> {
-        let mut given_back = Vec::new();
-        let slots: Vec<Slot> = self.window_mut().drain().collect();
-        for slot in slots {
-            bench.tally.in_flight -= 1;
-            match slot {
-                Slot::Published(QoS::AtLeastOnce, Some(kept)) if kept.terms.group.is_some() => {
-                    self.give_back(*kept, &mut given_back, bench);
-                }
-                _ => drop(self.drop_one(DropReason::SessionEnded, bench)),
-            }
-        }
-        for delivery in self.queue_mut().drain() {
-            self.leave_queue(&delivery, bench);
-            if delivery.terms.group.is_some() {
-                self.give_back(delivery, &mut given_back, bench);
-            } else {
-                self.drop_one(DropReason::SessionEnded, bench);
-            }
-        }
-        given_back
-    }
-
-    fn give_back(&mut self, delivery: Delivery, to: &mut Vec<GivenBack>, bench: &mut Workbench) {
-        self.ledger.offered -= 1;
-        bench.tally.offered -= 1;
-        if let Some(group) = delivery.terms.group {
-            to.push(GivenBack { group, publication: delivery.publication });
-        }
+    /// The session ends: everything in flight and queued is left to whoever ends it.
+    pub(crate) fn end(&mut self) -> Remains {
+        Remains { in_flight: self.window_mut().take_all(), queue: std::mem::take(self.queue_mut()) }
     }
 }

@@ -1,14 +1,16 @@
 //! Topic aliases, which belong to a connection and are forgotten with it [MQTT-3.3.2-7].
 
+use crate::counters::Counters;
+use crate::memory::Memory;
+use crate::violation::Violation;
 use aldis_packet::ReasonCode;
 use std::sync::Arc;
-
-use crate::violation::Violation;
 
 /// Aliases that a client has given to topics: alias number to topic.
 #[derive(Debug, Default)]
 pub struct AliasesIn {
     topics: Vec<Option<Arc<str>>>,
+    memory: Memory,
 }
 
 impl AliasesIn {
@@ -16,7 +18,13 @@ impl AliasesIn {
     ///
     /// # Errors
     /// 0x94 for alias 0 or above `maximum`, 0x82 for an alias that means nothing yet.
-    pub fn resolve(&mut self, alias: u16, topic: &str, maximum: u16) -> Result<Arc<str>, Violation> {
+    pub fn resolve(
+        &mut self,
+        alias: u16,
+        topic: &str,
+        maximum: u16,
+        counters: &Arc<Counters>,
+    ) -> Result<Arc<str>, Violation> {
         if alias == 0 || alias > maximum {
             return Err(Violation::new(
                 ReasonCode::TopicAliasInvalid,
@@ -34,8 +42,12 @@ impl AliasesIn {
             self.topics.resize(index + 1, None);
         }
         let topic: Arc<str> = Arc::from(topic);
-        if let Some(place) = self.topics.get_mut(index) {
-            *place = Some(Arc::clone(&topic));
+        if let Some(place) = self.topics.get_mut(index)
+            && place.as_ref() != Some(&topic)
+        {
+            let before = place.replace(Arc::clone(&topic));
+            let held = self.memory.bytes() + topic.len() - before.map_or(0, |before| before.len());
+            self.memory = Memory::of(held, counters);
         }
         Ok(topic)
     }

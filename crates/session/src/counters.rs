@@ -158,6 +158,8 @@ counted! {
         publish_bytes_received,
         /// Payload bytes of the PUBLISH packets handed to connections.
         publish_bytes_sent,
+        /// Retained publications of clients that cannot be told of a limit: delivered and not retained.
+        not_retained,
         /// Publications that no subscription matched.
         no_subscriber,
         /// Publications routed to at least one target.
@@ -174,8 +176,11 @@ counted! {
         waiting,
         /// Deliveries in flight: sent at QoS 1 or 2 and not completed.
         in_flight,
-        /// Bytes of messages that wait in queues.
+        /// Bytes of messages that wait in queues, a message counted for each queue it waits in.
         queued_bytes,
+        /// Bytes of memory held for clients: messages that anybody keeps, each once; places in queues and
+        /// windows; bytes that a client does not read; wills, subscriptions, aliases.
+        held_bytes,
     }
 }
 

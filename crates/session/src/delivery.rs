@@ -14,7 +14,7 @@ pub enum SubscriptionIds {
     /// The identifier of the one subscription.
     One([u32; 1]),
     /// Identifiers of overlapping subscriptions [MQTT-3.3.4-4].
-    Many(Box<[u32]>),
+    Many(Vec<u32>),
 }
 
 impl SubscriptionIds {
@@ -29,11 +29,11 @@ impl SubscriptionIds {
 
     /// Adds one more identifier.
     pub fn add(&mut self, id: u32) {
-        *self = match self {
-            SubscriptionIds::None => SubscriptionIds::One([id]),
-            SubscriptionIds::One([first]) => SubscriptionIds::Many(Box::new([*first, id])),
-            SubscriptionIds::Many(ids) => SubscriptionIds::Many(ids.iter().copied().chain([id]).collect()),
-        };
+        match self {
+            SubscriptionIds::None => *self = SubscriptionIds::One([id]),
+            SubscriptionIds::One([first]) => *self = SubscriptionIds::Many(vec![*first, id]),
+            SubscriptionIds::Many(ids) => ids.push(id),
+        }
     }
 }
 
@@ -50,6 +50,13 @@ pub struct Terms {
     pub group: Option<Arc<Group>>,
 }
 
+impl Terms {
+    /// Bytes of the place of a delivery on these terms, in a queue or window.
+    pub fn place(&self) -> usize {
+        size_of::<Delivery>() + size_of_val(self.ids.as_slice())
+    }
+}
+
 /// A delivery that is kept: it waits in a queue or is in flight.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -60,6 +67,16 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Bytes that keeping it stands for: the message, as if nobody shared it, and its place.
+    pub fn weight(&self) -> usize {
+        self.publication.weight() + self.place()
+    }
+
+    /// Bytes of its place in a queue or window, which it shares with nobody.
+    pub fn place(&self) -> usize {
+        self.terms.place()
+    }
+
     /// The message as it is offered.
     pub fn offering(&self) -> Offering<'_> {
         Offering::of(&self.publication)

@@ -6,37 +6,84 @@
 //! choose or to move one message, and released before an Outbox is locked. A member that was
 //! refused and freed itself in between is not lost: `freed` counts, so an old refusal cannot
 //! overwrite newer readiness; whoever leaves a message in the queue tells every member that is
-//! ready; and a member that refused or was told comes by itself as soon as it has room.
+//! ready; and a member that refused or was told comes by itself as soon as it has room. While a member
+//! carries a message from the queue to its Outbox, newer ones go behind it into the queue, for that member
+//! comes back for more: so a group of one keeps the order of its publishers (law 7).
 
 use crate::counters::{DropReason, Ledger};
 use crate::limits::Limits;
+use crate::line::{Line, Waiting};
 use crate::outbound::Offered;
 use crate::publication::{Offering, Publication};
-use crate::rights::Act;
+use crate::remains::Discarded;
+use crate::rights::{Act, Identity};
 use crate::route::Subscription;
 use crate::session::Session;
 use crate::workbench::Workbench;
 use aldis_packet::QoS;
 use parking_lot::{Mutex, MutexGuard};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
+
+/// Messages looked at under one hold of the lock, for one that a member may receive.
+const LOOKS: usize = 64;
+/// Holds of the lock in one visit of a member that finds nothing; then others come first.
+const VISITS: usize = 16;
+/// The first number in a queue: messages that come back from a member stand before it.
+const FIRST_NUMBER: u64 = 1 << 48;
+
+impl Waiting for Arc<Publication> {
+    fn weight(&self) -> usize {
+        Publication::weight(self) + Waiting::place(self)
+    }
+    fn place(&self) -> usize {
+        size_of::<(u64, Arc<Publication>)>()
+    }
+    fn expires_at(&self) -> Option<Instant> {
+        self.expires_at
+    }
+}
 
 struct Member {
     subscription: Arc<Subscription>,
     online: bool,
-    ready: bool,
     /// How often the member said that it has room.
     freed: u64,
+    /// Up to here it was shown what waits, and may not receive it.
+    shown: u64,
 }
 
-#[derive(Default)]
 struct Inner {
-    members: Vec<Member>,
-    next: usize,
-    queue: VecDeque<Arc<Publication>>,
-    bytes: usize,
+    /// By the number of the session.
+    members: BTreeMap<u64, Member>,
+    /// Those that can take a message, as far as is known.
+    ready: BTreeSet<u64>,
+    online: usize,
+    /// The member that was chosen last.
+    last: u64,
+    queue: Line<Arc<Publication>>,
+    numbers: u64,
+    /// Messages that members carry from the queue to their Outbox.
+    in_transit: usize,
     ledger: Ledger,
+}
+
+/// A message on its way from the queue to the Outbox of a member.
+#[derive(Debug)]
+pub struct Carried {
+    number: u64,
+    publication: Arc<Publication>,
+    subscription: Arc<Subscription>,
+}
+
+/// What a member finds when it looks for a message.
+enum Found {
+    Message(Carried),
+    Nothing,
+    /// Nothing so far, and there is more to look at.
+    More,
 }
 
 /// A shared subscription: a share name together with a filter.
@@ -53,13 +100,23 @@ pub struct Group {
 impl Group {
     /// A group without members.
     pub fn new(number: u64, filter: Arc<str>, limits: Arc<Limits>) -> Group {
-        Group { number, filter, limits, inner: Mutex::default() }
+        let inner = Inner {
+            members: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            online: 0,
+            last: 0,
+            queue: Line::default(),
+            numbers: FIRST_NUMBER,
+            in_transit: 0,
+            ledger: Ledger::default(),
+        };
+        Group { number, filter, limits, inner: Mutex::new(inner) }
     }
 
     /// Offers a message to one member, or keeps it.
     pub fn offer(self: &Arc<Self>, offering: &Offering<'_>, bench: &mut Workbench) {
         let mut inner = self.inner.lock();
-        if inner.queue.is_empty() {
+        if inner.queue.is_empty() && inner.in_transit == 0 {
             for _ in 0..inner.members.len() {
                 let Some((subscription, freed)) = inner.choose() else { break };
                 drop(inner);
@@ -77,26 +134,39 @@ impl Group {
         let allowed = self.reaches_somebody(offering.topic);
         let mut inner = self.inner.lock();
         self.keep(&mut inner, offering, allowed, bench);
-        tell(inner);
+        if inner.in_transit == 0 {
+            self.tell(inner, None);
+        }
     }
 
     /// Whether any member, ready or not, may receive from this topic (law 11).
     fn reaches_somebody(&self, topic: &str) -> bool {
-        let member = |index: usize| Some(Arc::clone(&self.inner.lock().members.get(index)?.subscription));
-        (0..).map_while(member).any(|subscription| subscription.session.may_receive(topic))
+        let mut after = 0;
+        loop {
+            let next = self.inner.lock().members.range(after..).next().map(|(number, member)| {
+                after = number + 1;
+                Arc::clone(&member.subscription)
+            });
+            match next {
+                None => return false,
+                Some(subscription) if subscription.session.may_receive(topic) => return true,
+                Some(_) => {}
+            }
+        }
     }
 
     fn keep(&self, inner: &mut Inner, offering: &Offering<'_>, allowed: bool, bench: &mut Workbench) {
         inner.offered(bench);
-        let weight = offering.weight();
-        let nobody = inner.members.is_empty()
-            || (offering.qos == QoS::AtMostOnce && !inner.members.iter().any(|member| member.online));
+        if inner.queue.len() >= self.limits.queue_messages || bench.memory_full {
+            inner.expire_waiting(LOOKS, bench);
+        }
+        let nobody = inner.members.is_empty() || (offering.qos == QoS::AtMostOnce && inner.online == 0);
         let reason = if nobody {
             Some(DropReason::NoMember)
         } else if !allowed {
             Some(DropReason::NotAuthorized)
         } else if inner.queue.len() >= self.limits.queue_messages
-            || inner.bytes + weight > self.limits.queue_bytes
+            || inner.queue.bytes() + offering.weight() > self.limits.queue_bytes
         {
             Some(DropReason::QueueFull)
         } else if bench.memory_full {
@@ -108,43 +178,84 @@ impl Group {
             inner.ledger.drop_delivery(reason, 1, &mut bench.tally);
             return;
         }
-        inner.queue.push_back(Arc::clone(offering.publication()));
-        inner.bytes += weight;
-        bench.tally.waiting += 1;
-        bench.tally.queued_bytes += weight as i64;
+        let publication = Arc::clone(offering.publication(bench.counters()));
+        inner.numbers += 1;
+        let number = inner.numbers;
+        inner.waits(number, publication, bench);
     }
 
     /// The member of this session has room: it takes from the queue what it can send now.
     pub fn pull(self: &Arc<Self>, session: &Arc<Session>, bench: &mut Workbench) {
-        let identity = session.outbox.lock().outbound.identity.clone();
-        loop {
-            let mut inner = self.inner.lock();
-            let Some(member) = inner.member(session.number) else { return };
-            member.freed += 1;
-            (member.ready, member.online) = (true, true);
-            let subscription = Arc::clone(&member.subscription);
-            let mut queue = inner.queue.iter();
-            let first = queue.position(|publication| identity.may(Act::Receive, &publication.topic));
-            let Some(publication) = first.and_then(|first| inner.queue.remove(first)) else { return };
-            inner.left(&publication, bench);
-            drop(inner);
-            if publication.expired(bench.now) {
-                self.inner.lock().expire(bench);
-                continue;
-            }
-            let offering = Offering::of(&publication);
-            match session.offer_shared(&subscription, self, &offering, bench) {
-                Offered::Full | Offered::NotConcerned => {
-                    let mut inner = self.inner.lock();
-                    inner.back(publication, bench);
-                    if let Some(member) = inner.member(session.number) {
-                        member.ready = false;
-                    }
-                    return tell(inner);
-                }
-                _ => {}
+        let mut has_carried = false;
+        while let Some(carried) = self.take(session, has_carried, bench) {
+            has_carried = true;
+            if !self.deliver(carried, session, bench) {
+                return;
             }
         }
+    }
+
+    /// The first half of a pull: a message leaves the queue for this member, which has to
+    /// [`deliver`](Group::deliver) it. With nothing to take the member is ready from now on. `has_carried`
+    /// says that it took one before in this pull.
+    pub fn take(
+        self: &Arc<Self>,
+        session: &Arc<Session>,
+        has_carried: bool,
+        bench: &mut Workbench,
+    ) -> Option<Carried> {
+        let identity = session.outbox.lock().outbound.identity.clone();
+        for _ in 0..VISITS {
+            let mut inner = self.inner.lock();
+            inner.expire_waiting(LOOKS, bench);
+            match inner.find(session.number, &identity) {
+                Found::Message(carried) => {
+                    inner.leaves(&carried.publication, bench);
+                    inner.in_transit += 1;
+                    return Some(carried);
+                }
+                // Publishers left to this member what came while it carried one.
+                Found::Nothing if has_carried => {
+                    self.tell(inner, Some(session.number));
+                    return None;
+                }
+                Found::Nothing => {
+                    inner.is_ready(session.number);
+                    return None;
+                }
+                Found::More => {}
+            }
+        }
+        session.tell_group_work(self);
+        None
+    }
+
+    /// The second half: the message goes to the member's Outbox, or back to where it stood. True if the member
+    /// may take another.
+    pub fn deliver(
+        self: &Arc<Self>,
+        carried: Carried,
+        session: &Arc<Session>,
+        bench: &mut Workbench,
+    ) -> bool {
+        let Carried { number, publication, subscription } = carried;
+        let offered = session.offer_shared(&subscription, self, &Offering::of(&publication), bench);
+        let mut inner = self.inner.lock();
+        inner.in_transit -= 1;
+        if !matches!(offered, Offered::Full | Offered::NotConcerned) {
+            return true;
+        }
+        inner.comes_back(number, publication, bench);
+        inner.ready.remove(&session.number);
+        // A member that was refused by its rights or its UNSUBSCRIBE waits for no room.
+        let looked = (offered == Offered::NotConcerned).then_some(session.number);
+        self.tell(inner, looked);
+        false
+    }
+
+    /// Takes up to `count` messages out of the queue that expired in it; true if there may be more.
+    pub fn expire_waiting(&self, count: usize, bench: &mut Workbench) -> bool {
+        self.inner.lock().expire_waiting(count, bench)
     }
 
     /// Messages that wait for a member.
@@ -152,128 +263,175 @@ impl Group {
         self.inner.lock().queue.len()
     }
 
+    /// Tells every member that is ready if messages wait: each takes some as soon as it has room, and is
+    /// ready again when it finds no more. `looked` has just looked for itself, and is ready.
+    fn tell(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>, looked: Option<u64>) {
+        let mut told = Vec::new();
+        if !inner.queue.is_empty() {
+            let mut ready = std::mem::take(&mut inner.ready);
+            looked.map(|looked| ready.remove(&looked));
+            let member = |number: &u64| inner.members.get(number);
+            told = ready.iter().filter_map(member).map(|member| Arc::clone(&member.subscription)).collect();
+        }
+        if let Some(looked) = looked {
+            inner.is_ready(looked);
+        }
+        drop(inner);
+        for subscription in told {
+            subscription.session.tell_group_work(self);
+        }
+    }
+
     // ---- membership, changed by the Broker alone ----
 
     /// Adds a member, or leaves it as it is if the session is one already.
-    pub fn join(&self, subscription: &Arc<Subscription>) {
+    pub fn join(self: &Arc<Self>, subscription: &Arc<Subscription>) {
         let mut inner = self.inner.lock();
-        if inner.member(subscription.session.number).is_none() {
-            inner.members.push(Member {
-                subscription: Arc::clone(subscription),
-                online: true,
-                ready: true,
-                freed: 0,
-            });
+        let number = subscription.session.number;
+        if !inner.members.contains_key(&number) {
+            let subscription = Arc::clone(subscription);
+            inner.members.insert(number, Member { subscription, online: true, freed: 0, shown: 0 });
+            inner.ready.insert(number);
+            inner.online += 1;
         }
-        tell(inner);
+        self.tell(inner, None);
     }
 
-    /// Removes a member; true if none is left. What waits then is dropped and counted.
-    pub fn leave(&self, session: u64, bench: &mut Workbench) -> bool {
+    /// Removes a member. With none left, what waits is dropped and counted, and its memory is left to
+    /// the caller; the group is no more.
+    pub fn leave(self: &Arc<Self>, session: u64, bench: &mut Workbench) -> Option<Discarded> {
         let mut inner = self.inner.lock();
-        inner.members.retain(|member| member.subscription.session.number != session);
-        if inner.members.is_empty() {
-            while let Some(publication) = inner.queue.pop_front() {
-                inner.left(&publication, bench);
-                inner.offered(bench);
-                inner.ledger.drop_delivery(DropReason::SessionEnded, 1, &mut bench.tally);
-            }
-            return true;
+        inner.is_offline(session);
+        inner.members.remove(&session);
+        if !inner.members.is_empty() {
+            self.tell(inner, None);
+            return None;
         }
-        tell(inner);
-        false
+        let queue = std::mem::take(&mut inner.queue);
+        let count = u32::try_from(queue.len()).unwrap_or(u32::MAX);
+        inner.ledger.drop_delivery(DropReason::SessionEnded, count, &mut bench.tally);
+        bench.tally.waiting -= i64::from(count);
+        bench.tally.queued_bytes -= queue.bytes() as i64;
+        bench.tally.held_bytes -= queue.own_bytes() as i64;
+        Some(Discarded::of_group(queue))
+    }
+
+    /// A member has a connection again: messages of QoS 0 wait for it, too.
+    pub fn online(&self, session: u64) {
+        let mut inner = self.inner.lock();
+        if let Some(member) = inner.members.get_mut(&session)
+            && !member.online
+        {
+            member.online = true;
+            inner.online += 1;
+        }
     }
 
     /// A member went offline: nothing new is begun with it.
-    pub fn offline(&self, session: u64) {
+    pub fn offline(self: &Arc<Self>, session: u64) {
         let mut inner = self.inner.lock();
-        if let Some(member) = inner.member(session) {
-            (member.online, member.ready) = (false, false);
-        }
-        tell(inner);
+        inner.is_offline(session);
+        self.tell(inner, None);
     }
 
     /// Messages come back from a member whose session ended: they go to the front, in their order.
     /// With nobody left they are dropped and counted.
-    pub fn take_back(&self, publications: Vec<Arc<Publication>>, bench: &mut Workbench) {
+    pub fn take_back(self: &Arc<Self>, publications: Vec<Arc<Publication>>, bench: &mut Workbench) {
         let mut inner = self.inner.lock();
         for publication in publications.into_iter().rev() {
             if inner.members.is_empty() {
                 inner.offered(bench);
                 inner.ledger.drop_delivery(DropReason::SessionEnded, 1, &mut bench.tally);
             } else {
-                inner.back(publication, bench);
+                let number = inner.queue.first().unwrap_or(inner.numbers) - 1;
+                inner.comes_back(number, publication, bench);
             }
         }
-        tell(inner);
-    }
-}
-
-/// Tells every member that is ready if messages wait: each takes some as soon as it has room, and is
-/// ready again when it finds no more.
-fn tell(mut inner: MutexGuard<'_, Inner>) {
-    if inner.queue.is_empty() {
-        return;
-    }
-    let ready = inner.members.iter_mut().filter(|member| member.ready);
-    let told = ready.map(|member| {
-        member.ready = false;
-        Arc::clone(&member.subscription)
-    });
-    let told: Vec<_> = told.collect();
-    drop(inner);
-    for subscription in told {
-        subscription.session.tell_group_work();
+        self.tell(inner, None);
     }
 }
 
 impl Inner {
-    fn member(&mut self, session: u64) -> Option<&mut Member> {
-        self.members.iter_mut().find(|member| member.subscription.session.number == session)
-    }
-
     /// The next member in turn that is ready.
     fn choose(&mut self) -> Option<(Arc<Subscription>, u64)> {
-        let count = self.members.len();
-        for step in 0..count {
-            let index = (self.next + step) % count;
-            if let Some(member) = self.members.get(index)
-                && member.ready
-            {
-                self.next = (index + 1) % count;
-                return Some((Arc::clone(&member.subscription), member.freed));
-            }
+        let after = self.ready.range(self.last + 1..).next().or_else(|| self.ready.first());
+        let number = *after?;
+        self.last = number;
+        self.members.get(&number).map(|member| (Arc::clone(&member.subscription), member.freed))
+    }
+
+    /// The first message that a member may receive, of the next ones that it was not shown yet. The member
+    /// says by this that it has room.
+    fn find(&mut self, session: u64, identity: &Identity) -> Found {
+        let Some(member) = self.members.get_mut(&session) else { return Found::Nothing };
+        member.freed += 1;
+        if !member.online {
+            member.online = true;
+            self.online += 1;
         }
-        None
+        let (mut next, more) = self.queue.from(member.shown, LOOKS);
+        let allowed = next.find(|(_, publication)| identity.may(Act::Receive, &publication.topic));
+        let allowed = allowed.map(|(number, _)| number);
+        drop(next);
+        let Some(number) = allowed else {
+            member.shown = more.unwrap_or(self.numbers + 1);
+            return if more.is_some() { Found::More } else { Found::Nothing };
+        };
+        member.shown = number;
+        let subscription = Arc::clone(&member.subscription);
+        match self.queue.take(number) {
+            Some(publication) => Found::Message(Carried { number, publication, subscription }),
+            None => Found::Nothing,
+        }
+    }
+
+    fn is_ready(&mut self, session: u64) {
+        if self.members.get(&session).is_some_and(|member| member.online) {
+            self.ready.insert(session);
+        }
+    }
+
+    fn is_offline(&mut self, session: u64) {
+        self.ready.remove(&session);
+        if let Some(member) = self.members.get_mut(&session)
+            && std::mem::take(&mut member.online)
+        {
+            self.online -= 1;
+        }
     }
 
     /// A member could take nothing; it is passed over until it says that it has room, unless it has
     /// said so since it was chosen.
     fn refused(&mut self, session: u64, freed: u64) {
-        if let Some(member) = self.member(session)
-            && member.freed == freed
-        {
-            member.ready = false;
+        if self.members.get(&session).is_some_and(|member| member.freed == freed) {
+            self.ready.remove(&session);
         }
     }
 
-    /// A message leaves the queue, to a member or for good.
-    fn left(&mut self, publication: &Publication, bench: &mut Workbench) {
-        self.ledger.offered -= 1;
-        self.bytes -= publication.weight();
-        bench.tally.offered -= 1;
-        bench.tally.waiting -= 1;
-        bench.tally.queued_bytes -= publication.weight() as i64;
+    /// A message stands in the queue from now on.
+    fn waits(&mut self, number: u64, publication: Arc<Publication>, bench: &mut Workbench) {
+        bench.tally.waiting += 1;
+        bench.tally.queued_bytes += Waiting::weight(&publication) as i64;
+        bench.tally.held_bytes += Waiting::place(&publication) as i64;
+        self.queue.put(number, publication);
     }
 
-    /// A message goes to the front of the queue.
-    fn back(&mut self, publication: Arc<Publication>, bench: &mut Workbench) {
-        self.ledger.offered += 1;
-        self.bytes += publication.weight();
-        bench.tally.offered += 1;
-        bench.tally.waiting += 1;
-        bench.tally.queued_bytes += publication.weight() as i64;
-        self.queue.push_front(publication);
+    /// A message has left the queue, to a member or for good.
+    fn leaves(&mut self, publication: &Arc<Publication>, bench: &mut Workbench) {
+        self.ledger.offered -= 1;
+        bench.tally.offered -= 1;
+        bench.tally.waiting -= 1;
+        bench.tally.queued_bytes -= Waiting::weight(publication) as i64;
+        bench.tally.held_bytes -= Waiting::place(publication) as i64;
+    }
+
+    /// A message comes back, to where it stood. Members that were shown what is behind it look again.
+    fn comes_back(&mut self, number: u64, publication: Arc<Publication>, bench: &mut Workbench) {
+        self.offered(bench);
+        self.waits(number, publication, bench);
+        for member in self.members.values_mut() {
+            member.shown = member.shown.min(number);
+        }
     }
 
     fn offered(&mut self, bench: &mut Workbench) {
@@ -281,10 +439,17 @@ impl Inner {
         bench.tally.offered += 1;
     }
 
-    fn expire(&mut self, bench: &mut Workbench) {
-        self.offered(bench);
-        self.ledger.expired += 1;
-        bench.tally.expired += 1;
+    /// Takes out what expired while it waited, up to `count` messages [MQTT-3.3.2-5]; true if there may be
+    /// more.
+    fn expire_waiting(&mut self, count: usize, bench: &mut Workbench) -> bool {
+        for _ in 0..count {
+            let Some(publication) = self.queue.take_expired(bench.now) else { return false };
+            self.leaves(&publication, bench);
+            self.offered(bench);
+            self.ledger.expired += 1;
+            bench.tally.expired += 1;
+        }
+        true
     }
 }
 

@@ -4,6 +4,7 @@
 //! costs the bytes it sent and no more (law 12). Who the client is gets decided by the shell, which
 //! can wait for a password to be hashed; the session it gets, by the Broker.
 
+use crate::conversation::Agreed;
 use crate::limits::Limits;
 use crate::outbound::ClientTerms;
 use crate::violation::Violation;
@@ -55,6 +56,9 @@ pub fn first_packet(bytes: &[u8], limits: &Limits) -> Result<First, Refusal> {
     match Connect::decode(&frame, &DecodeLimits { user_properties: limits.user_properties }) {
         Ok(connect) => Ok(First::Connect(Box::new(connect), size)),
         Err(ConnectError { error, version, unsupported_level }) => Err(match (version, unsupported_level) {
+            // Mosquitto's bridges set the highest bit of a 3.x level, and fall back to the plain one when they
+            // are told so in 3.x.
+            (_, Some(level)) if matches!(level, 0x83 | 0x84) => refuse(ProtocolVersion::V311, error.into()),
             // A client of a later version reads CONNACK as MQTT 5 has it, an earlier one as 3.1.1.
             (_, Some(level)) if level > 5 => refuse(ProtocolVersion::V5, error.into()),
             (_, Some(_)) => refuse(ProtocolVersion::V311, error.into()),
@@ -71,14 +75,25 @@ fn speaks_v5(bytes: &[u8]) -> bool {
     bytes.get(1 + length..).is_some_and(|body| body.starts_with(&[0, 4, b'M', b'Q', b'T', b'T', 5]))
 }
 
-/// A refusal with a CONNACK. A reason that only DISCONNECT may hold (taken over, shutting down)
-/// becomes "server unavailable" there [MQTT-3.2.2-8].
+/// A refusal with a CONNACK, of a client that is not known to take small packets only.
 pub fn refuse(version: ProtocolVersion, why: Violation) -> Refusal {
+    refuse_within(version, u32::MAX, why)
+}
+
+/// A refusal with a CONNACK of at most `maximum_packet_size` bytes, with the reason in words if they fit
+/// [MQTT-3.2.2-19]; with nothing if not even the code fits. A reason that only DISCONNECT may hold (taken
+/// over, shutting down) becomes "server unavailable" there [MQTT-3.2.2-8].
+pub fn refuse_within(version: ProtocolVersion, maximum_packet_size: u32, why: Violation) -> Refusal {
     let mut answer = Vec::new();
     let reason =
         if why.reason.valid_in(PacketType::Connack) { why.reason } else { ReasonCode::ServerUnavailable };
-    let connack = Connack { session_present: false, reason, properties: ConnackProperties::default() };
-    connack.encode(version, u32::MAX, &mut answer);
+    let properties =
+        ConnackProperties { reason_string: Some(why.to_string()), ..ConnackProperties::default() };
+    let connack = Connack { session_present: false, reason, properties };
+    connack.encode(version, maximum_packet_size, &mut answer);
+    if answer.len() > maximum_packet_size as usize {
+        answer.clear();
+    }
     Refusal { answer, why }
 }
 
@@ -93,6 +108,8 @@ pub struct Negotiated {
     pub clean_start: bool,
     /// Session expiry interval granted, in seconds; `u32::MAX` never expires.
     pub session_expiry: u32,
+    /// Whether another session expiry interval may come with DISCONNECT: not if CONNECT had 0 or none.
+    expiry_may_change: bool,
     /// Keep alive in force, in seconds; 0 is none.
     pub keep_alive: u16,
     /// What is published if the connection ends without a clean DISCONNECT.
@@ -114,7 +131,10 @@ impl Negotiated {
         assigned_id: impl FnOnce() -> String,
     ) -> Result<Negotiated, Refusal> {
         let version = connect.version;
-        let refusal = |reason, clause, what| Err(refuse(version, Violation::new(reason, clause, what)));
+        let maximum_packet_size = connect.properties.maximum_packet_size.unwrap_or(u32::MAX);
+        let refusal = |reason, clause, what| {
+            Err(refuse_within(version, maximum_packet_size, Violation::new(reason, clause, what)))
+        };
         if connect.properties.authentication_method.is_some() {
             let what = "this broker offers no enhanced authentication method";
             return refusal(ReasonCode::BadAuthenticationMethod, "MQTT-4.12.0-1", what);
@@ -123,6 +143,10 @@ impl Negotiated {
             && let Err(error) = aldis_topic::check_topic_name(&will.topic, limits.topic_levels)
         {
             return refusal(ReasonCode::TopicNameInvalid, error.clause, error.what);
+        }
+        if connect.will.as_ref().is_some_and(|will| will.topic.len() > limits.topic_bytes) {
+            let what = "the will topic is longer than limits.topic_bytes";
+            return refusal(ReasonCode::TopicNameInvalid, "", what);
         }
         let mut connack = ConnackProperties {
             receive_maximum: Some(limits.receive_maximum),
@@ -157,21 +181,27 @@ impl Negotiated {
             connack.server_keep_alive = Some(keep_alive);
         }
         if connect.properties.request_response_information == Some(true) {
-            connack.response_information = Some(format!("response/{client_id}/"));
+            connack.response_information = response_topics(&client_id);
         }
         let terms = ClientTerms {
             version,
             receive_maximum: connect.properties.receive_maximum.unwrap_or(u16::MAX),
-            maximum_packet_size: connect.properties.maximum_packet_size.unwrap_or(u32::MAX),
+            maximum_packet_size,
             topic_alias_maximum: connect.properties.topic_alias_maximum.unwrap_or(0),
             problem_information: connect.properties.request_problem_information.unwrap_or(true),
             lasting: session_expiry > 0,
         };
+        if !fits(&mut connack, version, maximum_packet_size) {
+            let what = "the CONNACK would be larger than the client's maximum packet size";
+            return refusal(ReasonCode::PacketTooLarge, "MQTT-3.1.2-24", what);
+        }
+        let expiry_may_change = connect.properties.session_expiry.is_some_and(|asked| asked > 0);
         Ok(Negotiated {
             client_id: Arc::from(client_id),
             user_name: connect.user_name.map(Arc::from),
             clean_start: connect.clean_start,
             session_expiry,
+            expiry_may_change,
             keep_alive,
             will: connect.will,
             terms,
@@ -179,10 +209,43 @@ impl Negotiated {
         })
     }
 
+    /// What bounds the conversation that follows.
+    pub fn agreed(&self) -> Agreed {
+        Agreed {
+            version: self.terms.version,
+            maximum_packet_size: self.terms.maximum_packet_size,
+            expiry_may_change: self.expiry_may_change,
+        }
+    }
+
     /// The CONNACK of an accepted connection.
     pub fn connack(&self, session_present: bool) -> Connack {
         Connack { session_present, reason: ReasonCode::Success, properties: self.connack.clone() }
     }
+}
+
+/// A proposal where responses could go, if the client id makes a topic name.
+fn response_topics(client_id: &str) -> Option<String> {
+    let topics = format!("response/{client_id}/");
+    let is_plain = !client_id.chars().any(char::is_control);
+    (is_plain && aldis_topic::check_topic_name(&topics, usize::MAX).is_ok()).then_some(topics)
+}
+
+/// Whether the client takes a CONNACK as large as this one, if need be without what is only a proposal.
+fn fits(properties: &mut ConnackProperties, version: ProtocolVersion, maximum_packet_size: u32) -> bool {
+    let size = |properties: &ConnackProperties| {
+        let mut encoded = Vec::new();
+        let connack = Connack { properties: properties.clone(), ..Connack::new(true, ReasonCode::Success) };
+        connack.encode(version, maximum_packet_size, &mut encoded);
+        encoded.len() as u64
+    };
+    if maximum_packet_size == u32::MAX {
+        return true;
+    }
+    if size(properties) > u64::from(maximum_packet_size) {
+        properties.response_information = None;
+    }
+    size(properties) <= u64::from(maximum_packet_size)
 }
 
 fn granted_expiry(asked: &Option<u32>, version: ProtocolVersion, clean: bool, limits: &Limits) -> u32 {

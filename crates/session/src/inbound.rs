@@ -16,39 +16,27 @@ enum Ids {
     Many(Box<[u64; WORDS]>, usize),
 }
 
-/// What must be known about a client's own messages across its connections.
-#[derive(Debug, Default)]
-pub struct Inbound {
-    unreleased: Ids,
-}
-
-impl Inbound {
-    /// QoS 2 messages received and not released.
-    pub fn unreleased(&self) -> usize {
-        match &self.unreleased {
+impl Ids {
+    fn len(&self) -> usize {
+        match self {
             Ids::None => 0,
             Ids::Few(ids) => ids.len(),
             Ids::Many(_, count) => *count,
         }
     }
 
-    /// Whether a PUBLISH with this identifier came already and was not released: a repeat
-    /// [MQTT-4.3.3-10].
-    pub fn holds(&self, id: PacketId) -> bool {
-        match &self.unreleased {
+    fn holds(&self, id: PacketId) -> bool {
+        match self {
             Ids::None => false,
             Ids::Few(ids) => ids.contains(&id),
             Ids::Many(bits, _) => bits.get(word(id)).is_some_and(|bits| bits & bit(id) != 0),
         }
     }
 
-    /// Remembers a QoS 2 message until its PUBREL.
-    pub fn received(&mut self, id: PacketId) {
-        if self.holds(id) {
-            return;
-        }
-        match &mut self.unreleased {
-            Ids::None => self.unreleased = Ids::Few(vec![id]),
+    /// Adds an identifier that is not held.
+    fn add(&mut self, id: PacketId) {
+        match self {
+            Ids::None => *self = Ids::Few(vec![id]),
             Ids::Few(ids) if ids.len() < FEW => ids.push(id),
             Ids::Few(ids) => {
                 let mut bits = Box::new([0; WORDS]);
@@ -57,7 +45,7 @@ impl Inbound {
                         *word |= bit(*id);
                     }
                 }
-                self.unreleased = Ids::Many(bits, FEW + 1);
+                *self = Ids::Many(bits, FEW + 1);
             }
             Ids::Many(bits, count) => {
                 if let Some(word) = bits.get_mut(word(id)) {
@@ -68,32 +56,82 @@ impl Inbound {
         }
     }
 
-    /// The client releases the identifier (PUBREL); false if it was not held. Afterwards the same
-    /// identifier is a new message [MQTT-4.3.3-12].
-    pub fn release(&mut self, id: PacketId) -> bool {
-        let held = self.holds(id);
-        if !held {
+    /// Takes an identifier out; false if it was not held.
+    fn remove(&mut self, id: PacketId) -> bool {
+        if !self.holds(id) {
             return false;
         }
-        match &mut self.unreleased {
+        match self {
             Ids::None => {}
-            Ids::Few(ids) => {
-                ids.retain(|known| *known != id);
-                if ids.is_empty() {
-                    self.unreleased = Ids::None;
-                }
-            }
+            Ids::Few(ids) => ids.retain(|known| *known != id),
             Ids::Many(bits, count) => {
                 if let Some(word) = bits.get_mut(word(id)) {
                     *word &= !bit(id);
                     *count -= 1;
                 }
-                if *count == 0 {
-                    self.unreleased = Ids::None;
-                }
             }
         }
+        if self.len() == 0 {
+            *self = Ids::None;
+        }
         true
+    }
+
+    fn iter(&self) -> impl Iterator<Item = PacketId> + '_ {
+        (1..=u16::MAX).filter_map(PacketId::new).filter(|id| self.holds(*id))
+    }
+}
+
+/// What must be known about a client's own messages across its connections.
+#[derive(Debug, Default)]
+pub struct Inbound {
+    /// Received on this connection and not released.
+    here: Ids,
+    /// Received on earlier ones and not released.
+    earlier: Ids,
+}
+
+impl Inbound {
+    /// A connection begins. What is not released goes on to be known, and takes nothing from its receive
+    /// maximum, which counts what is sent on a connection [MQTT-4.9.0-1].
+    pub fn connection_begins(&mut self) {
+        let here = std::mem::take(&mut self.here);
+        if self.earlier.len() == 0 {
+            self.earlier = here;
+            return;
+        }
+        for id in here.iter() {
+            self.earlier.add(id);
+        }
+    }
+
+    /// QoS 2 messages received on this connection and not released.
+    pub fn unreleased_here(&self) -> usize {
+        self.here.len()
+    }
+
+    /// QoS 2 messages received and not released.
+    pub fn unreleased(&self) -> usize {
+        self.here.len() + self.earlier.len()
+    }
+
+    /// Whether a PUBLISH with this identifier came already and was not released: a repeat
+    /// [MQTT-4.3.3-10].
+    pub fn holds(&self, id: PacketId) -> bool {
+        self.here.holds(id) || self.earlier.holds(id)
+    }
+
+    /// Remembers a QoS 2 message until its PUBREL.
+    pub fn received(&mut self, id: PacketId) {
+        if !self.holds(id) {
+            self.here.add(id);
+        }
+    }
+
+    /// The client releases the identifier (PUBREL); false if it was not held. Afterwards the same
+    /// identifier is a new message [MQTT-4.3.3-12].
+    pub fn release(&mut self, id: PacketId) -> bool {
+        self.here.remove(id) || self.earlier.remove(id)
     }
 }
 

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections open at one time. 100,000: a few kilobytes each, so about a gigabyte at the most.
     pub connections: usize,
+    /// Sessions in all, with a connection or without. 1,000,000: a fleet, at a kilobyte or two each.
+    pub sessions: usize,
     /// Largest packet taken or sent, in bytes, fixed header included. 1 MiB: pictures and firmware
     /// chunks pass, and a thousand clients that announce one cannot exhaust a small machine.
     pub packet_size: usize,
@@ -26,6 +28,9 @@ pub struct Limits {
     pub topic_levels: usize,
     /// Bytes of a topic name or filter. 65,535 is all that the standard can express.
     pub topic_bytes: usize,
+    /// Topic filters in one SUBSCRIBE or UNSUBSCRIBE. 10,000: all of a large gateway at once, while a packet
+    /// full of the shortest ones would hold twenty times its size in memory until its turn comes.
+    pub filters_in_packet: usize,
     /// Subscriptions of one session. 100,000: more than any gateway has been seen to hold.
     pub subscriptions: usize,
     /// PUBLISH packets of QoS 1 and 2 that may be in flight towards one client, whatever its own
@@ -73,12 +78,14 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 100_000,
+            sessions: 1_000_000,
             packet_size: 1 << 20,
             first_packet_size: 256 << 10,
             first_packet_timeout: Duration::from_secs(10),
             user_properties: 256,
             topic_levels: 128,
             topic_bytes: 65_535,
+            filters_in_packet: 10_000,
             subscriptions: 100_000,
             in_flight: 1_000,
             receive_maximum: 1_000,

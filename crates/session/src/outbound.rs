@@ -10,6 +10,7 @@ use crate::delivery::{Delivery, Terms};
 use crate::limits::Limits;
 use crate::publication::Offering;
 use crate::queue::Queue;
+use crate::remains::leave_queue;
 use crate::rights::{Act, Identity};
 use crate::segments::{SHARE_FROM, Segments};
 use crate::window::{Slot, Window};
@@ -17,6 +18,9 @@ use crate::workbench::Workbench;
 use aldis_packet::{PacketId, PacketType, ProtocolVersion, PublishHead, QoS};
 use std::sync::Arc;
 use std::time::Instant;
+
+/// Expired messages that one new message takes out of a full queue at most: it needs one place.
+const EXPIRED_AT_ONCE: usize = 64;
 
 /// What a client said about itself in CONNECT that bounds what it is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +81,8 @@ pub struct Outbound {
     /// Slot that is sent again next, while a resumed session catches up.
     resend: Option<u64>,
     window: Window,
+    /// Bytes of the messages that the window keeps to send them again.
+    kept_bytes: usize,
     queue: Queue,
     aliases: Option<Box<AliasesOut>>,
 }
@@ -92,6 +98,7 @@ impl Outbound {
             outstanding: 0,
             resend: None,
             window: Window::default(),
+            kept_bytes: 0,
             queue: Queue::default(),
             aliases: None,
         };
@@ -135,12 +142,44 @@ impl Outbound {
         self.outstanding -= u16::from(sent_here && self.outstanding > 0);
     }
 
+    /// Frees the slot of an exchange that is over.
+    pub(crate) fn free(&mut self, id: PacketId, bench: &mut Workbench) {
+        let freed = self.window.free(id);
+        bench.tally.in_flight -= 1;
+        self.let_go_of(freed, bench);
+    }
+
+    /// What a slot kept to be sent again is kept no longer.
+    pub(crate) fn let_go_of(&mut self, slot: Slot, bench: &mut Workbench) {
+        if let Slot::Published(_, Some(kept)) = slot {
+            self.kept_bytes -= kept.weight();
+            bench.tally.held_bytes -= kept.place() as i64;
+        }
+    }
+
     /// Whether another QoS 1 or 2 message may be sent now [MQTT-3.3.4-9].
     pub fn has_room(&self) -> bool {
         self.resend.is_none()
             && self.outstanding < self.terms.receive_maximum
             && self.window.in_use() < usize::from(self.limits.in_flight)
             && self.window.has_identifier()
+            && self.kept_bytes <= self.limits.queue_bytes
+    }
+
+    /// Whether a new message may be sent now. At the memory watermark what has to be kept goes out one
+    /// message at a time: the next one waits, or is dropped, as in a queue.
+    fn has_room_for(&self, terms: &Terms, bench: &Workbench) -> bool {
+        if terms.qos == QoS::AtMostOnce {
+            return true;
+        }
+        let tight = bench.memory_full && self.keeps(terms) && self.window.in_use() > 0;
+        self.has_room() && !tight
+    }
+
+    /// Whether a message is kept while it is in flight. Who can never resume needs no copy to send again;
+    /// a shared subscription does, to give the message to another member when this session ends.
+    fn keeps(&self, terms: &Terms) -> bool {
+        self.terms.lasting || terms.group.is_some()
     }
 
     /// Decides about one delivery and encodes it if it can leave now.
@@ -158,7 +197,7 @@ impl Outbound {
             return self.expire(bench);
         }
         let qos = terms.qos;
-        let fits = qos == QoS::AtMostOnce || self.has_room();
+        let fits = self.has_room_for(&terms, bench);
         if line == Line::Open && fits && !self.queue.has_before(qos) {
             return self.send(offering, terms, bytes, bench);
         }
@@ -178,27 +217,46 @@ impl Outbound {
         bytes: &mut Segments,
         bench: &mut Workbench,
     ) -> Offered {
-        let fits = terms.qos == QoS::AtMostOnce || self.has_room();
-        if line != Line::Open || !fits || self.queue.has_before(terms.qos) {
+        if line != Line::Open || !self.has_room_for(&terms, bench) || self.queue.has_before(terms.qos) {
             return Offered::Full;
         }
         self.offer(offering, terms, line, bytes, bench)
     }
 
     fn enqueue(&mut self, offering: &Offering<'_>, terms: Terms, bench: &mut Workbench) -> Offered {
-        let weight = offering.weight();
-        if self.queue.len() >= self.limits.queue_messages
-            || self.queue.bytes() + weight > self.limits.queue_bytes
-        {
+        if self.is_full_for(offering, &terms) || bench.memory_full {
+            self.expire_waiting(EXPIRED_AT_ONCE, bench);
+        }
+        if self.is_full_for(offering, &terms) {
             return self.drop_one(DropReason::QueueFull, bench);
         }
         if bench.memory_full {
             return self.drop_one(DropReason::MemoryWatermark, bench);
         }
-        self.queue.push(Delivery { publication: Arc::clone(offering.publication()), terms });
+        let publication = Arc::clone(offering.publication(bench.counters()));
+        let delivery = Delivery { publication, terms };
         bench.tally.waiting += 1;
-        bench.tally.queued_bytes += weight as i64;
+        bench.tally.queued_bytes += delivery.weight() as i64;
+        bench.tally.held_bytes += delivery.place() as i64;
+        self.queue.push(delivery);
         Offered::Queued
+    }
+
+    fn is_full_for(&self, offering: &Offering<'_>, terms: &Terms) -> bool {
+        let weight = offering.weight() + terms.place();
+        self.queue.len() >= self.limits.queue_messages
+            || self.queue.bytes() + weight > self.limits.queue_bytes
+    }
+
+    /// Takes out what expired while it waited, up to `count` messages [MQTT-3.3.2-5]; true if there may be
+    /// more.
+    pub(crate) fn expire_waiting(&mut self, count: usize, bench: &mut Workbench) -> bool {
+        for _ in 0..count {
+            let Some(delivery) = self.queue.take_expired(bench.now) else { return false };
+            leave_queue(&delivery, bench);
+            self.expire(bench);
+        }
+        true
     }
 
     pub(crate) fn drop_one(&mut self, reason: DropReason, bench: &mut Workbench) -> Offered {
@@ -229,11 +287,14 @@ impl Outbound {
             bench.tally.waiting += 1;
             return Offered::Accepted;
         }
-        // Who can never resume needs no copy to send again; a shared subscription does, to give
-        // the message to another member when this session ends.
-        let kept = (self.terms.lasting || terms.group.is_some()).then(|| {
-            Box::new(Delivery { publication: Arc::clone(offering.publication()), terms: terms.clone() })
+        let kept = self.keeps(&terms).then(|| {
+            let publication = Arc::clone(offering.publication(bench.counters()));
+            Box::new(Delivery { publication, terms: terms.clone() })
         });
+        if let Some(kept) = &kept {
+            self.kept_bytes += kept.weight();
+            bench.tally.held_bytes += kept.place() as i64;
+        }
         self.window.push(terms.qos, kept);
         self.outstanding += 1;
         bench.tally.in_flight += 1;
@@ -289,7 +350,7 @@ impl Outbound {
         if payload.len() < SHARE_FROM {
             open.extend_from_slice(payload);
         } else {
-            bytes.share(offering.publication().payload.clone());
+            bytes.share(offering.publication(bench.counters()).payload.clone());
         }
         if let Some(aliases) = &mut self.aliases {
             aliases.sent(offering.topic, alias);
@@ -318,8 +379,7 @@ impl Outbound {
                 continue;
             }
             let Some(delivery) = self.queue.pop(self.has_room()) else { return };
-            bench.tally.waiting -= 1;
-            bench.tally.queued_bytes -= delivery.publication.weight() as i64;
+            leave_queue(&delivery, bench);
             if delivery.publication.expired(bench.now) {
                 self.expire(bench);
             } else if !self.identity.may(Act::Receive, &delivery.publication.topic) {
@@ -355,8 +415,7 @@ impl Outbound {
                 match refused {
                     None => self.outstanding += 1,
                     Some(reason) => {
-                        self.window.free(id);
-                        bench.tally.in_flight -= 1;
+                        self.free(id, bench);
                         self.drop_one(reason, bench);
                     }
                 }

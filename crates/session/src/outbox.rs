@@ -7,18 +7,21 @@
 //! gone. Nothing here makes a system call; [`flush`](crate::flush()) does, between
 //! [`Outbox::take`] and [`Outbox::written`].
 
-use crate::acknowledge::GivenBack;
 use crate::counters::DropReason;
 use crate::delivery::Terms;
+use crate::group::Group;
+use crate::memory::Memory;
 use crate::outbound::{ClientTerms, Line, Offered, Outbound};
 use crate::publication::Offering;
-use crate::replay::Replay;
+use crate::remains::{Discarded, Remains};
+use crate::replay::Replays;
 use crate::rights::Identity;
 use crate::segments::{Batch, Segments, Wrote};
 use crate::violation::{Farewell, Violation};
 use crate::wire::Wire;
 use crate::workbench::Workbench;
 use aldis_packet::{AckKind, PacketId, ReasonCode};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Where an Outbox stands.
@@ -64,6 +67,13 @@ pub struct Errands {
     pub pump: bool,
 }
 
+/// Shared subscriptions that a member is to ask for messages, each once.
+#[derive(Default)]
+struct GroupWork {
+    in_turn: VecDeque<Arc<Group>>,
+    numbers: BTreeSet<u64>,
+}
+
 /// Bytes that one refill appends before it lets go of the lock.
 const REFILL: usize = 64 << 10;
 
@@ -79,10 +89,12 @@ pub struct Outbox {
     /// DISCONNECT is among the bytes: nothing follows it.
     last_words: bool,
     handed_over: bool,
-    /// A shared subscription has messages for whoever has room.
-    pub(crate) group_work: bool,
+    /// Shared subscriptions to ask for messages as soon as there is room.
+    group_work: Option<Box<GroupWork>>,
     /// Retained messages that are still to be sent for new subscriptions.
-    pub(crate) replays: Vec<Replay>,
+    pub(crate) replays: Replays,
+    /// Bytes that the client does not read, counted as held.
+    unread: Memory,
     /// A replay waits for the window, not for the socket.
     pub(crate) replay_waits: bool,
 }
@@ -99,8 +111,9 @@ impl Outbox {
             farewell: None,
             last_words: false,
             handed_over: false,
-            group_work: false,
-            replays: Vec::new(),
+            group_work: None,
+            replays: Replays::default(),
+            unread: Memory::default(),
             replay_waits: false,
         }
     }
@@ -251,39 +264,45 @@ impl Outbox {
         !self.last_words && self.farewell.is_none_or(stays)
     }
 
-    /// The connection ends: its bytes go, the session stays (or ends with [`Outbox::end`]). False
-    /// if another connection has the session by now.
-    pub fn detach(&mut self, connection: u32, bench: &mut Workbench) -> bool {
+    /// The connection ends: its bytes go, the session stays (or ends with [`Outbox::end`]). `None` if
+    /// another connection has the session by now.
+    pub fn detach(&mut self, connection: u32, bench: &mut Workbench) -> Option<Discarded> {
         if connection != self.connection || self.state == State::Closed {
-            return false;
+            return None;
         }
         self.let_go(bench);
         self.wire = None;
-        self.outbound.go_offline(bench);
-        true
+        self.group_work = None;
+        Some(self.outbound.go_offline(bench))
     }
 
     /// Forgets the bytes of a connection. What was in flight stays in the window.
     fn let_go(&mut self, bench: &mut Workbench) {
         let bytes = std::mem::take(&mut self.bytes);
         self.outbound.qos0_lost(bytes.qos0, bench);
+        self.unread = Memory::default();
         self.state = State::Offline;
         self.handed_over = false;
     }
 
-    /// The session ends. What shared subscriptions get back is returned; the rest is dropped and
-    /// counted.
-    pub fn end(&mut self, bench: &mut Workbench) -> Vec<GivenBack> {
+    /// The session ends. What was in flight and waited is left to the caller, to be settled.
+    pub fn end(&mut self, bench: &mut Workbench) -> Remains {
         if self.state == State::Closed {
-            return Vec::new();
+            return Remains::default();
         }
         self.let_go(bench);
         self.state = State::Closed;
-        self.replays = Vec::new();
+        self.replays = Replays::default();
+        self.group_work = None;
         if let Some(wire) = self.wire.take() {
             wire.wake();
         }
-        self.outbound.end(bench)
+        self.outbound.end()
+    }
+
+    /// Takes up to `count` messages out of the queue that expired in it; true if there may be more.
+    pub fn expire_waiting(&mut self, count: usize, bench: &mut Workbench) -> bool {
+        self.outbound.expire_waiting(count, bench)
     }
 
     // ---- writing ----
@@ -319,6 +338,7 @@ impl Outbox {
             }
             Wrote::Blocked => {
                 self.bytes = batch.rest_before(std::mem::take(&mut self.bytes));
+                self.unread = Memory::of(self.bytes.len(), bench.counters());
                 self.state = State::Blocked;
                 self.wake();
                 AfterWrite::Done
@@ -360,6 +380,7 @@ impl Outbox {
             return false;
         }
         self.state = State::Idle;
+        self.unread = Memory::default();
         if self.bytes.len() < REFILL && self.lets_out() {
             self.outbound.refill(REFILL, &mut self.bytes, bench);
         }
@@ -377,7 +398,39 @@ impl Outbox {
         // What waits in the client's own queue comes first.
         let room = self.line() == Line::Open && self.bytes.len() < REFILL && !self.outbound.has_backlog();
         let replay = !self.replays.is_empty() && !self.replay_waits;
-        room && (replay || (self.group_work && self.outbound.has_room()))
+        room && (replay || (self.groups_with_work() > 0 && self.outbound.has_room()))
+    }
+
+    /// A shared subscription waits for a word, or has messages.
+    pub(crate) fn work_for(&mut self, group: &Arc<Group>) {
+        if self.state == State::Closed {
+            return;
+        }
+        let work = self.group_work.get_or_insert_default();
+        if work.numbers.insert(group.number) {
+            work.in_turn.push_back(Arc::clone(group));
+        }
+    }
+
+    /// How many shared subscriptions wait for a word or have messages.
+    pub(crate) fn groups_with_work(&self) -> usize {
+        self.group_work.as_ref().map_or(0, |work| work.in_turn.len())
+    }
+
+    /// The next shared subscription to ask, as long as something of it could be sent.
+    pub(crate) fn next_group(&mut self) -> Option<Arc<Group>> {
+        if !self.outbound.has_room() {
+            return None;
+        }
+        let work = self.group_work.as_mut()?;
+        let next = work.in_turn.pop_front();
+        if let Some(group) = &next {
+            work.numbers.remove(&group.number);
+        }
+        if work.in_turn.is_empty() {
+            self.group_work = None;
+        }
+        next
     }
 
     /// What the Client of connection number `connection` has to do now.

@@ -5,6 +5,8 @@
 //! buffers of the subscribers. Only who must keep one (a queue, a window, the retained store) asks
 //! [`Offering::publication`] for a shared copy, which is then made once for all of them.
 
+use crate::counters::Counters;
+use crate::memory::Memory;
 use aldis_packet::QoS;
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -28,15 +30,24 @@ pub struct Publication {
     pub expires_at: Option<Instant>,
     /// Client id of its publisher; `None` for messages of the broker itself.
     pub publisher: Option<Arc<str>>,
+    /// Its share of the memory that is counted as held, for as long as anybody keeps it.
+    pub memory: Memory,
 }
 
-/// What a kept message costs beyond its bytes, roughly: the shared header and its place in a queue.
+/// What a kept message costs beyond its bytes, roughly: its fields, reference counts and allocations.
 const OVERHEAD: usize = 160;
 
 impl Publication {
     /// Bytes of memory that this message stands for.
     pub fn weight(&self) -> usize {
         self.topic.len() + self.payload.len() + self.properties.len() + OVERHEAD
+    }
+
+    /// The same message, counted as held from now on.
+    #[must_use]
+    pub fn counted(mut self, counters: &Arc<Counters>) -> Publication {
+        self.memory = Memory::of(self.weight(), counters);
+        self
     }
 
     /// Whether its message expiry interval has passed.
@@ -83,14 +94,14 @@ impl<'a> Offering<'a> {
         }
     }
 
-    /// The owned form, shared by all who keep it.
-    pub fn publication(&self) -> &Arc<Publication> {
+    /// The owned form, shared by all who keep it, and counted once for all of them.
+    pub fn publication(&self, counters: &Arc<Counters>) -> &Arc<Publication> {
         self.owned.get_or_init(|| {
             let share = |part: &[u8]| match self.buffer {
                 Some(buffer) if !part.is_empty() => buffer.slice_ref(part),
                 _ => Bytes::copy_from_slice(part),
             };
-            Arc::new(Publication {
+            let publication = Publication {
                 topic: Arc::from(self.topic),
                 payload: share(self.payload),
                 // Properties may have been put together anew and then lie outside of the buffer.
@@ -99,7 +110,9 @@ impl<'a> Offering<'a> {
                 retain: self.retain,
                 expires_at: self.expires_at,
                 publisher: self.publisher.cloned(),
-            })
+                memory: Memory::default(),
+            };
+            Arc::new(publication.counted(counters))
         })
     }
 

@@ -4,16 +4,28 @@
 //! window, has a line of its own and may pass the others when they wait for acknowledgements.
 
 use crate::delivery::Delivery;
+use crate::line::{Line, Waiting};
 use aldis_packet::QoS;
-use std::collections::VecDeque;
+use std::time::Instant;
+
+impl Waiting for Delivery {
+    fn weight(&self) -> usize {
+        self.weight()
+    }
+    fn place(&self) -> usize {
+        self.place()
+    }
+    fn expires_at(&self) -> Option<Instant> {
+        self.publication.expires_at
+    }
+}
 
 /// Two lines in the order of arrival, bounded by whoever pushes.
 #[derive(Debug, Default)]
 pub struct Queue {
-    qos0: VecDeque<(u64, Delivery)>,
-    others: VecDeque<(u64, Delivery)>,
+    qos0: Line<Delivery>,
+    others: Line<Delivery>,
     arrivals: u64,
-    bytes: usize,
 }
 
 impl Queue {
@@ -27,9 +39,18 @@ impl Queue {
         self.qos0.is_empty() && self.others.is_empty()
     }
 
-    /// Bytes of memory of the messages that wait.
+    /// Bytes that the messages which wait stand for.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.qos0.bytes() + self.others.bytes()
+    }
+
+    /// Those of them that no other queue shares.
+    pub(crate) fn own_bytes(&self) -> usize {
+        self.qos0.own_bytes() + self.others.own_bytes()
+    }
+
+    fn line(&mut self, qos: QoS) -> &mut Line<Delivery> {
+        if qos == QoS::AtMostOnce { &mut self.qos0 } else { &mut self.others }
     }
 
     /// Whether a new delivery at `qos` would have to stand behind others.
@@ -39,43 +60,39 @@ impl Queue {
 
     /// Puts a delivery at the end of its line.
     pub fn push(&mut self, delivery: Delivery) {
-        self.bytes += delivery.publication.weight();
         self.arrivals += 1;
-        let line = if delivery.terms.qos == QoS::AtMostOnce { &mut self.qos0 } else { &mut self.others };
-        line.push_back((self.arrivals, delivery));
+        let number = self.arrivals;
+        self.line(delivery.terms.qos).put(number, delivery);
     }
 
     /// Takes the delivery that came first; one that needs the window only if `window_has_room`.
     pub fn pop(&mut self, window_has_room: bool) -> Option<Delivery> {
-        let qos0 = self.qos0.front().map(|(arrived, _)| *arrived);
-        let other = self.others.front().map(|(arrived, _)| *arrived).filter(|_| window_has_room);
-        let line = match (qos0, other) {
+        let other = self.others.first().filter(|_| window_has_room);
+        let line = match (self.qos0.first(), other) {
+            (Some(qos0), Some(other)) if other < qos0 => &mut self.others,
+            (Some(_), _) => &mut self.qos0,
+            (None, Some(_)) => &mut self.others,
             (None, None) => return None,
-            (Some(a), Some(b)) if a < b => &mut self.qos0,
-            (Some(_), None) => &mut self.qos0,
-            (_, Some(_)) => &mut self.others,
         };
-        let (_, delivery) = line.pop_front()?;
-        self.bytes -= delivery.publication.weight();
-        if line.is_empty() {
-            *line = VecDeque::new();
-        }
-        Some(delivery)
+        line.pop().map(|(_, delivery)| delivery)
     }
 
-    /// Takes everything, in the order of arrival.
-    pub fn drain(&mut self) -> Vec<Delivery> {
-        std::iter::from_fn(|| self.pop(true)).collect()
+    /// Takes the delivery that came last.
+    pub(crate) fn pop_back(&mut self) -> Option<Delivery> {
+        let line = if self.qos0.last() > self.others.last() { &mut self.qos0 } else { &mut self.others };
+        line.pop_back()
+            .or_else(|| self.others.pop_back())
+            .or_else(|| self.qos0.pop_back())
+            .map(|(_, last)| last)
     }
 
-    /// Takes the QoS 0 line.
-    pub fn drain_qos0(&mut self) -> Vec<Delivery> {
-        let line = std::mem::take(&mut self.qos0);
-        line.into_iter()
-            .map(|(_, delivery)| {
-                self.bytes -= delivery.publication.weight();
-                delivery
-            })
-            .collect()
+    /// Takes a delivery whose message has expired.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Delivery> {
+        self.qos0.take_expired(now).or_else(|| self.others.take_expired(now))
+    }
+
+    /// Takes all of the QoS 0 line at once.
+    pub(crate) fn take_qos0(&mut self) -> Queue {
+        Queue { qos0: std::mem::take(&mut self.qos0), ..Queue::default() }
     }
 }

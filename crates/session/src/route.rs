@@ -1,7 +1,9 @@
 //! Where a topic leads.
 
+use crate::counters::{Counters, DropReason};
 use crate::delivery::{SubscriptionIds, Terms};
 use crate::group::Group;
+use crate::memory::Memory;
 use crate::outbound::Offered;
 use crate::publication::Offering;
 use crate::rights::Act;
@@ -11,7 +13,7 @@ use aldis_packet::{QoS, SubscriptionOptions};
 use aldis_topic::TopicFilter;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// One subscription of one session. Its options can be replaced and it can be ended while
 /// publishers hold routes that lead to it: both happen under the lock of the session's Outbox,
@@ -22,6 +24,10 @@ pub struct Subscription {
     /// The filter.
     pub filter: TopicFilter,
     packed: AtomicU64,
+    /// How many replays of retained messages were begun or ended for it.
+    replays: AtomicU32,
+    /// Its share of the memory that is counted as held.
+    memory: Memory,
 }
 
 /// The options of a subscription at one moment.
@@ -39,6 +45,11 @@ pub struct Granted {
     pub subscription_id: Option<u32>,
 }
 
+/// Bytes of a subscription itself, in the tables of its session and of its node.
+const OWN_BYTES: usize = 200;
+/// Bytes of a level of the trie that no other filter shares.
+const NODE_BYTES: usize = 100;
+
 const ACTIVE: u64 = 1 << 40;
 const NO_LOCAL: u64 = 1 << 41;
 const AS_PUBLISHED: u64 = 1 << 42;
@@ -53,7 +64,33 @@ impl Subscription {
         options: SubscriptionOptions,
         subscription_id: Option<u32>,
     ) -> Subscription {
-        Subscription { session, filter, packed: AtomicU64::new(pack(options, subscription_id)) }
+        let packed = AtomicU64::new(pack(options, subscription_id));
+        Subscription { session, filter, packed, replays: AtomicU32::new(0), memory: Memory::default() }
+    }
+
+    /// The same subscription, counted as held memory from now on, with its way through the trie.
+    #[must_use]
+    pub fn counted(mut self, counters: &Arc<Counters>) -> Subscription {
+        let text = self.filter.as_str();
+        let levels = 1 + text.bytes().filter(|byte| *byte == b'/').count();
+        self.memory = Memory::of(OWN_BYTES + 2 * text.len() + levels * NODE_BYTES, counters);
+        self
+    }
+
+    /// Bytes of memory that are counted for it.
+    pub fn bytes(&self) -> usize {
+        self.memory.bytes()
+    }
+
+    /// Ends whatever replay is under way for it and numbers the next. To be called under the lock of the
+    /// session's Outbox.
+    pub(crate) fn next_replay(&self) -> u32 {
+        self.replays.fetch_add(1, Relaxed).wrapping_add(1)
+    }
+
+    /// The number of the replay that is not ended.
+    pub(crate) fn replay_number(&self) -> u32 {
+        self.replays.load(Relaxed)
     }
 
     /// The options now.
@@ -124,6 +161,8 @@ pub enum Target {
 pub struct Route {
     /// Each session and each shared subscription once.
     pub targets: Vec<Target>,
+    /// Steps it took to find them.
+    pub steps: usize,
 }
 
 /// Who knows where topics lead.
@@ -136,11 +175,11 @@ pub trait Router {
 }
 
 impl Route {
-    /// Offers a message to every target.
-    pub fn deliver(&self, offering: &Offering<'_>, bench: &mut Workbench) {
+    /// Offers a message to every target; false if there is none.
+    pub fn deliver(&self, offering: &Offering<'_>, bench: &mut Workbench) -> bool {
         if self.targets.is_empty() {
             bench.tally.no_subscriber += 1;
-            return;
+            return false;
         }
         bench.tally.routed += 1;
         for target in &self.targets {
@@ -156,6 +195,7 @@ impl Route {
                 Target::Group(group) => group.offer(offering, bench),
             }
         }
+        true
     }
 }
 
@@ -217,6 +257,7 @@ impl Session {
         group: Option<&Arc<Group>>,
         bench: &mut Workbench,
     ) -> Offered {
+        bench.works(subscriptions.len());
         let mut outbox = self.outbox.lock();
         let Some(mut terms) = terms(subscriptions, offering, &self.client_id) else {
             return Offered::NotConcerned;
@@ -227,13 +268,13 @@ impl Session {
             }
             outbox.outbound.ledger.offered += 1;
             bench.tally.offered += 1;
-            return outbox.outbound.drop_one(crate::counters::DropReason::NotAuthorized, bench);
+            return outbox.outbound.drop_one(DropReason::NotAuthorized, bench);
         }
         terms.group = group.cloned();
         let (offered, dirty) = outbox.offer(offering, terms, group.is_some(), bench);
-        if offered == Offered::Full {
+        if let (Offered::Full, Some(group)) = (offered, group) {
             // The group waits for a word as soon as there is room.
-            outbox.group_work = true;
+            outbox.work_for(group);
         }
         drop(outbox);
         if dirty {

@@ -7,6 +7,7 @@ use crate::outbox::Outbox;
 use crate::rights::Act;
 use crate::workbench::Workbench;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -23,8 +24,9 @@ pub struct Session {
     /// The sending half. Publishers lock it to append, its Client to acknowledge, the Broker to
     /// attach and detach: nanoseconds each, never across a system call (law 2).
     pub outbox: Mutex<Outbox>,
-    /// Shared subscriptions that this session is a member of; the Broker writes, its Client reads.
-    groups: Mutex<Vec<Arc<Group>>>,
+    /// Shared subscriptions that this session is a member of, by number. A lock, because the Broker
+    /// writes what the Client reads when it connects; `None` for the many that have none.
+    groups: Mutex<Option<Box<BTreeMap<u64, Arc<Group>>>>>,
 }
 
 impl Session {
@@ -39,36 +41,51 @@ impl Session {
         }
     }
 
-    /// Takes work from the shared subscriptions of this session while there is room for it.
-    pub fn pull_from_groups(self: &Arc<Self>, bench: &mut Workbench) {
-        self.outbox.lock().group_work = false;
-        let groups = self.groups.lock().clone();
-        for group in &groups {
-            group.pull(self, bench);
+    /// A connection begins: CONNACK leaves before anything else [MQTT-3.2.0-1], then what was in flight and
+    /// what waits, and its shared subscriptions are asked for messages.
+    pub fn begin(self: &Arc<Self>, connection: u32, connack: &[u8], bench: &mut Workbench) {
+        if self.outbox.lock().begin(connection, connack, bench) {
+            bench.owe(self);
         }
+        self.inbound.lock().connection_begins();
+        for group in self.groups() {
+            group.online(self.number);
+            self.outbox.lock().work_for(&group);
+        }
+        self.pull_from_groups(bench);
     }
 
-    /// Whether this session is a member of a shared subscription.
-    pub fn has_groups(&self) -> bool {
-        !self.groups.lock().is_empty()
+    /// Takes messages from the shared subscriptions that have some or wait for a word, while there is
+    /// room for them.
+    pub fn pull_from_groups(self: &Arc<Self>, bench: &mut Workbench) {
+        let mut count = self.outbox.lock().groups_with_work();
+        while count > 0 {
+            // One at a time, in turn: what a full window leaves comes first next time.
+            let Some(group) = self.outbox.lock().next_group() else { return };
+            group.pull(self, bench);
+            count -= 1;
+        }
     }
 
     /// The shared subscriptions of this session.
     pub fn groups(&self) -> Vec<Arc<Group>> {
-        self.groups.lock().clone()
+        self.groups.lock().iter().flat_map(|groups| groups.values().cloned()).collect()
     }
 
     /// Notes membership of a shared subscription.
     pub fn add_group(&self, group: &Arc<Group>) {
-        let mut groups = self.groups.lock();
-        if !groups.iter().any(|known| known.number == group.number) {
-            groups.push(Arc::clone(group));
-        }
+        self.groups.lock().get_or_insert_default().insert(group.number, Arc::clone(group));
     }
 
     /// Forgets membership of a shared subscription.
     pub fn remove_group(&self, number: u64) {
-        self.groups.lock().retain(|group| group.number != number);
+        let mut groups = self.groups.lock();
+        if let Some(known) = groups.as_mut() {
+            known.remove(&number);
+            if known.is_empty() {
+                *groups = None;
+            }
+        }
     }
 
     /// Whether this client may receive from a topic.
@@ -77,9 +94,9 @@ impl Session {
     }
 
     /// A shared subscription has messages: the Client of this session is woken to take some.
-    pub(crate) fn tell_group_work(&self) {
+    pub(crate) fn tell_group_work(&self, group: &Arc<Group>) {
         let mut outbox = self.outbox.lock();
-        outbox.group_work = true;
+        outbox.work_for(group);
         outbox.wake();
     }
 }

@@ -93,13 +93,14 @@ impl Window {
         self.first + self.offset(id) as u64
     }
 
-    /// Completes the exchange with this identifier; its identifier may be used again.
-    pub fn free(&mut self, id: PacketId) {
+    /// Completes the exchange with this identifier, which may be used again; what it was comes back.
+    pub fn free(&mut self, id: PacketId) -> Slot {
         let offset = self.offset(id);
+        let mut freed = Slot::Free;
         if let Some(slot) = self.slots.get_mut(offset)
             && !matches!(slot, Slot::Free)
         {
-            *slot = Slot::Free;
+            std::mem::swap(slot, &mut freed);
             self.in_use -= 1;
         }
         while matches!(self.slots.front(), Some(Slot::Free)) {
@@ -110,12 +111,13 @@ impl Window {
             // An idle session holds no large table.
             self.slots = VecDeque::new();
         }
+        freed
     }
 
-    /// Empties the window: everything that was open, oldest first.
-    pub fn drain(&mut self) -> impl Iterator<Item = Slot> + '_ {
+    /// Empties the window: its slots, oldest first, free ones among them.
+    pub fn take_all(&mut self) -> VecDeque<Slot> {
         self.first = self.end();
         self.in_use = 0;
-        std::mem::take(&mut self.slots).into_iter().filter(|slot| !matches!(slot, Slot::Free))
+        std::mem::take(&mut self.slots)
     }
 }

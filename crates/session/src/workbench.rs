@@ -3,6 +3,7 @@
 
 use crate::counters::{Counters, RefuseReason, Tally};
 use crate::flush;
+use crate::route::Route;
 use crate::session::Session;
 use aldis_packet::{AckKind, PacketId, ReasonCode};
 use std::fmt;
@@ -11,6 +12,12 @@ use std::time::Instant;
 
 /// Buffers that a workbench keeps for the next Outbox that needs one.
 const SPARE_BUFFERS: usize = 16;
+/// Work for one turn: targets that are asked and places that are looked at on the way to them. A millisecond
+/// or two, and a hundred messages for a hundred and fifty subscribers; with more, one client would keep a
+/// thread from all others.
+const ENOUGH: usize = 16 << 10;
+/// Large routes that a workbench keeps: as many as topics with many subscribers are busy at a time.
+const LARGE_ROUTES: usize = 8;
 /// Buffers that have grown beyond this many bytes are given back to the allocator.
 const SPARE_CAPACITY: usize = 256 << 10;
 
@@ -63,6 +70,12 @@ pub struct Workbench {
     pub(crate) answers: Vec<u8>,
     /// Acknowledgements that the client sent for deliveries.
     pub(crate) acks: Vec<(AckKind, PacketId, ReasonCode)>,
+    /// Work done in this turn.
+    work: usize,
+    /// Routes too large for every connection to keep, all of one generation.
+    large_routes: Vec<(Arc<str>, Arc<Route>)>,
+    generation: u64,
+    replaced_next: usize,
 }
 
 impl Workbench {
@@ -79,6 +92,10 @@ impl Workbench {
             dirty: Vec::new(),
             answers: Vec::new(),
             acks: Vec::new(),
+            work: 0,
+            large_routes: Vec::new(),
+            generation: 0,
+            replaced_next: 0,
         }
     }
 
@@ -90,6 +107,49 @@ impl Workbench {
         // Only a batch that panicked leaves anything here.
         self.answers.clear();
         self.acks.clear();
+    }
+
+    /// Begins a turn: as much work again may be done.
+    pub(crate) fn begin_turn(&mut self) {
+        self.work = 0;
+    }
+
+    /// So many steps of work are done.
+    #[inline]
+    pub(crate) fn works(&mut self, steps: usize) {
+        self.work += steps;
+    }
+
+    /// Whether this turn has done its share, so that others come first.
+    #[inline]
+    pub(crate) fn has_done_enough(&self) -> bool {
+        self.work >= ENOUGH
+    }
+
+    /// The large route of a topic, if it was kept at this generation.
+    pub(crate) fn large_route(&mut self, topic: &str, generation: u64) -> Option<Arc<Route>> {
+        if self.generation != generation {
+            // It keeps sessions alive that may have ended since.
+            self.large_routes = Vec::new();
+            return None;
+        }
+        self.large_routes.iter().find(|(known, _)| &**known == topic).map(|(_, route)| Arc::clone(route))
+    }
+
+    /// Keeps a large route in place of the one kept longest.
+    pub(crate) fn keep_large_route(&mut self, topic: &str, generation: u64, route: &Arc<Route>) {
+        if self.large_route(topic, generation).is_some() {
+            return;
+        }
+        self.generation = generation;
+        let kept = (Arc::from(topic), Arc::clone(route));
+        if self.large_routes.len() < LARGE_ROUTES {
+            return self.large_routes.push(kept);
+        }
+        self.replaced_next = (self.replaced_next + 1) % LARGE_ROUTES;
+        if let Some(place) = self.large_routes.get_mut(self.replaced_next) {
+            *place = kept;
+        }
     }
 
     /// The totals that this workbench posts to.

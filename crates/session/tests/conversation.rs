@@ -17,7 +17,7 @@ use aldis_packet::{
     encode_pingreq,
 };
 use aldis_session::{
-    Act, ClientTerms, Conversation, DropReason, Ending, Held, Identity, Input, Limits, Next, Offered,
+    Act, Agreed, ClientTerms, Conversation, DropReason, Ending, Held, Identity, Input, Limits, Next, Offered,
     RefuseReason, Request, Rights, Route, Router, Session, Subscription, Target, Turned, Workbench,
 };
 use scripted_wire::{Peer, Seen, bench, connected, identity, packet_id, publish, subscription, terms};
@@ -39,8 +39,13 @@ impl Router for Few {
     }
     fn resolve(&self, topic: &str) -> Arc<Route> {
         let matching = self.0.iter().filter(|one| one.filter.matches(topic));
-        Arc::new(Route { targets: matching.map(|one| Target::One(Arc::clone(one))).collect() })
+        let targets = matching.map(|one| Target::One(Arc::clone(one))).collect();
+        Arc::new(Route { targets, steps: 1 })
     }
+}
+
+fn agreed(version: ProtocolVersion) -> Agreed {
+    Agreed { version, maximum_packet_size: u32::MAX, expiry_may_change: true }
 }
 
 /// Forbids to publish below `no/`.
@@ -69,7 +74,7 @@ impl Stage {
         let (other, subscriber, _) = connected(2, "s", scripted_wire::terms(), &limits, &mut bench);
         let identity = Identity { rights: Some(Arc::new(NotThere)), ..identity("p") };
         let limits = Arc::new(limits);
-        let conversation = Conversation::new(session, connection, version, identity, limits, 100);
+        let conversation = Conversation::new(session, connection, identity, limits, agreed(version));
         let routes = Few(vec![subscription(&other, "sub/#", QoS::ExactlyOnce)]);
         Stage { bench, conversation, peer, subscriber, routes }
     }
@@ -106,7 +111,8 @@ impl Stage {
     }
 
     fn release(&mut self, held: Vec<Held>, refused: &[usize]) -> Vec<Seen> {
-        self.conversation.release(held, refused, &self.routes, &mut self.bench);
+        let mut held = held.into_iter().enumerate();
+        while !self.conversation.release(&mut held, refused, &self.routes, &mut self.bench) {}
         self.bench.finish();
         self.peer.read()
     }
@@ -259,6 +265,9 @@ fn what_ends_a_connection() {
     let mut bytes = Vec::new();
     connect.encode(&mut bytes);
     ends(ReasonCode::ProtocolError, &bytes);
+    // Whatever is wrong with it, it is a second one [MQTT-3.1.0-2].
+    bytes[8] = 9;
+    ends(ReasonCode::ProtocolError, &bytes);
     let mut connack = Vec::new();
     Connack::new(false, OK).encode(V5, u32::MAX, &mut connack);
     ends(ReasonCode::ProtocolError, &connack);
@@ -308,7 +317,8 @@ fn mqtt_3_14_4_3_disconnect_says_what_happens_to_the_will_and_the_session() {
         let mut stage = Stage::new(V5, Limits::default());
         let session = Arc::clone(&stage.conversation.session);
         let limits = Arc::new(Limits::default());
-        stage.conversation = Conversation::new(session, 1, V5, identity("p"), limits, 0);
+        let agreed = Agreed { expiry_may_change: false, ..agreed(V5) };
+        stage.conversation = Conversation::new(session, 1, identity("p"), limits, agreed);
         let next = stage.turn(&disconnect(OK, expiry)).next;
         assert_eq!(matches!(next, Next::End(Ending::Disconnected { .. })), allowed, "{next:?}");
     }
@@ -457,7 +467,14 @@ fn a_retained_publication_beyond_the_limits_is_refused_where_it_can_be_told() {
     let (held, _) = stage.holds(&batch.concat());
     assert_eq!(stage.release(held, &[0, 1, 2]), [puback(1, full), pubrec(2, full)]);
     assert_eq!(stage.subscriber.payloads(), ["3"]);
-    assert_eq!(stage.refused(RefuseReason::RetainedFull), 3);
+    // Who cannot be told has its message delivered: routed, and not refused.
+    assert_eq!(stage.refused(RefuseReason::RetainedFull), 2);
+    assert_eq!(stage.bench.counters().not_retained.load(Relaxed), 1);
+    // Another exchange with the same identifier is not touched.
+    stage.reads(&pub5("sub/a", "m", 2, 8));
+    let (held, _) = stage.holds(&retained5("sub/a", "4", 1, 8));
+    assert_eq!(stage.release(held, &[0]), [puback(8, full)]);
+    assert_eq!(stage.reads(&ack(AckKind::Pubrel, 8)), [Seen::Ack(AckKind::Pubcomp, 8, OK)]);
     let mut stage = Stage::new(V311, Limits::default());
     let message = Publish { retain: true, ..a_publish("sub/a", "1", 2, 1) };
     let (held, _) = stage.holds(&encoded(&message, V311));
@@ -465,25 +482,123 @@ fn a_retained_publication_beyond_the_limits_is_refused_where_it_can_be_told() {
     assert_eq!(stage.reads(&ack(AckKind::Pubrel, 1)), [Seen::Ack(AckKind::Pubcomp, 1, OK)]);
 }
 
-/// A message that was held when its connection ended was never acknowledged: sent again, it is new.
+/// What the client may not send ends its connection, and what it sent before is done first: a valid
+/// retained message is neither lost nor left unanswered because of what stands behind it.
 #[test]
-fn mqtt_4_3_3_10_what_was_held_when_the_connection_ended_is_no_repeat() {
-    let mut stage = Stage::new(V5, Limits::default());
-    publish(&stage.conversation.session, "to p", QoS::ExactlyOnce, &mut stage.bench);
-    // PUBACK for a QoS 2 message ends the connection in the same turn.
-    let batch = [retained5("sub/a", "m", 2, 7), ack(AckKind::Puback, 1)].concat();
-    assert_eq!(stage.ends(&batch), ReasonCode::ProtocolError);
-    assert!(!stage.conversation.session.inbound.lock().holds(packet_id(7)));
+fn an_offence_behind_held_publications_comes_after_them() {
+    let auth = vec![0xf0, 0];
+    for offence in [auth, ack(AckKind::Puback, 1), ack(AckKind::Pubcomp, 1)] {
+        let mut stage = Stage::new(V5, Limits::default());
+        publish(&stage.conversation.session, "to p", QoS::ExactlyOnce, &mut stage.bench);
+        stage.peer.read();
+        let behind = pub5("sub/b", "behind", 1, 9);
+        let (held, _) = stage.holds(&[retained5("sub/a", "m", 2, 7), offence.clone(), behind].concat());
+        assert_eq!(stage.release(held, &[]), [pubrec(7, OK)]);
+        assert_eq!(stage.subscriber.payloads(), ["m"], "and nothing of what follows the offence");
+        // What is not of a kind that may pass what is held comes in the next turn.
+        match stage.conversation.ends_after_release() {
+            Some(Ending::Closed(farewell)) => assert_eq!(farewell.reason, ReasonCode::ProtocolError),
+            None => assert_eq!(stage.ends(&offence), ReasonCode::ProtocolError),
+            other => panic!("{other:?}"),
+        }
+        assert!(stage.conversation.ends_after_release().is_none(), "once");
+    }
 }
 
 #[test]
-fn an_offence_behind_held_publications_comes_after_them() {
+fn nothing_behind_a_forbidden_acknowledgement_takes_effect() {
     let mut stage = Stage::new(V5, Limits::default());
-    let offence = vec![0xf0, 0];
-    let (held, consumed) = stage.holds(&[retained5("sub/a", "m", 1, 1), offence.clone()].concat());
-    assert_eq!(stage.release(held, &[]), [puback(1, OK)]);
-    assert_eq!(consumed, retained5("sub/a", "m", 1, 1).len());
-    assert_eq!(stage.ends(&offence), ReasonCode::ProtocolError);
+    publish(&stage.conversation.session, "to p", QoS::ExactlyOnce, &mut stage.bench);
+    stage.peer.read();
+    for behind in [pub5("sub/a", "m", 1, 2), subscribe("a"), retained5("sub/a", "m", 0, 0), ping()] {
+        let bytes = [ack(AckKind::Puback, 1), behind].concat();
+        assert_eq!(stage.ends(&bytes), ReasonCode::ProtocolError);
+        assert!(stage.peer.read().is_empty() && stage.subscriber.read().is_empty());
+    }
+}
+
+#[test]
+fn a_turn_that_has_done_enough_leaves_the_rest_for_the_next() {
+    let mut stage = Stage::new(V5, Limits::default());
+    let many: Vec<Arc<Subscription>> = (0..2_000)
+        .map(|number| {
+            let (session, ..) =
+                connected(100 + number, "many", terms(), &Limits::default(), &mut stage.bench);
+            subscription(&session, "sub/#", QoS::AtMostOnce)
+        })
+        .collect();
+    stage.routes.0.extend(many);
+    let message = pub5("sub/a", "m", 1, 1);
+    let count = 100;
+    let bytes: Vec<u8> = (0..count).flat_map(|_| message.clone()).collect();
+    let (mut done, mut turns) = (0, 0);
+    while done < bytes.len() {
+        let turned = stage.turn(&bytes[done..]);
+        assert!(turned.consumed > 0 && turned.consumed <= 9 * message.len(), "{}", turned.consumed);
+        let is_last = done + turned.consumed == bytes.len();
+        assert_eq!(matches!(turned.next, Next::Yield), !is_last, "{:?}", turned.next);
+        done += turned.consumed;
+        turns += 1;
+    }
+    assert!(turns >= 11, "{turns}");
+    assert_eq!(stage.peer.read().len(), count, "each is answered, in whatever turn");
+    // Held ones are released in parts, too.
+    let held: Vec<u8> = (0..count).flat_map(|_| retained5("sub/a", "m", 0, 0)).collect();
+    let (held, _) = stage.holds(&held);
+    let mut held = held.into_iter().enumerate();
+    let mut parts = 1;
+    while !stage.conversation.release(&mut held, &[], &stage.routes, &mut stage.bench) {
+        stage.bench.finish();
+        parts += 1;
+    }
+    assert!(parts >= 11, "{parts}");
+}
+
+#[test]
+fn mqtt_3_1_2_24_a_packet_whose_answer_the_client_does_not_take_is_not_acted_on() {
+    let mut stage = Stage::new(V5, Limits::default());
+    stage.conversation = {
+        let (session, connection) = (Arc::clone(&stage.conversation.session), stage.conversation.connection);
+        let agreed = Agreed { maximum_packet_size: 20, ..agreed(V5) };
+        Conversation::new(session, connection, identity("p"), Arc::new(Limits::default()), agreed)
+    };
+    let many = |count: usize| {
+        let mut bytes = Vec::new();
+        let filters =
+            (0..count).map(|_| ("a".to_owned(), SubscriptionOptions::new(QoS::AtMostOnce))).collect();
+        let packet =
+            Subscribe { packet_id: packet_id(5), filters, subscription_id: None, user_properties: vec![] };
+        packet.encode(V5, &mut bytes);
+        bytes
+    };
+    // Two of fixed header, two of identifier, one of properties.
+    assert!(matches!(stage.turn(&many(15)).next, Next::Ask(Request::Subscribe(_))));
+    assert_eq!(stage.ends(&many(16)), ReasonCode::PacketTooLarge);
+}
+
+#[test]
+fn what_only_a_server_may_say_in_disconnect_is_an_offence() {
+    for reason in [ReasonCode::SessionTakenOver, ReasonCode::ServerShuttingDown, ReasonCode::KeepAliveTimeout]
+    {
+        assert_eq!(
+            Stage::new(V5, Limits::default()).ends(&disconnect(reason, None)),
+            ReasonCode::ProtocolError
+        );
+    }
+}
+
+#[test]
+fn mqtt_4_9_0_1_what_an_earlier_connection_left_unreleased_takes_nothing_from_the_receive_maximum() {
+    let limits = Limits { receive_maximum: 2, ..Limits::default() };
+    let mut stage = Stage::new(V5, limits);
+    let publishes = |ids: [u16; 2]| ids.map(|id| pub5("sub/a", "m", 2, id)).concat();
+    assert_eq!(stage.reads(&publishes([1, 2])).len(), 2);
+    stage.conversation.session.inbound.lock().connection_begins();
+    assert_eq!(stage.reads(&publishes([3, 4])), [pubrec(3, OK), pubrec(4, OK)]);
+    // A repeat of an earlier one is known, and takes nothing either.
+    assert_eq!(stage.reads(&pub5("sub/a", "m", 2, 1)), [pubrec(1, OK)]);
+    assert_eq!(stage.reads(&ack(AckKind::Pubrel, 1)).len(), 1);
+    assert_eq!(stage.ends(&pub5("sub/a", "m", 2, 5)), ReasonCode::ReceiveMaximumExceeded);
 }
 
 #[test]
@@ -496,10 +611,10 @@ fn acknowledgements_of_a_batch_are_handled_and_make_room() {
     assert_eq!(stage.peer.payloads(), ["1", "2"]);
     let bytes = [ack(AckKind::Pubrec, 1), ack(AckKind::Pubrec, 2), ping(), ack(AckKind::Pubcomp, 1)].concat();
     let seen = stage.reads(&bytes);
-    // Answers first, then what the acknowledgements bring about.
+    // Acknowledgements take effect before what stands behind them.
     assert_eq!(seen.len(), 4);
-    assert_eq!(seen[0], Seen::Pingresp);
-    assert_eq!(seen[1], Seen::Ack(AckKind::Pubrel, 1, OK));
+    assert_eq!(seen[..2], [1, 2].map(|id| Seen::Ack(AckKind::Pubrel, id, OK)));
+    assert_eq!(seen[2], Seen::Pingresp);
     assert!(matches!(&seen[3], Seen::Publish(next) if next.payload == *b"3"));
 }
 
@@ -509,10 +624,8 @@ fn mqtt_3_14_4_1_nothing_follows_disconnect() {
     let session = Arc::clone(&stage.conversation.session);
     publish(&session, "1", QoS::AtLeastOnce, &mut stage.bench);
     publish(&session, "2", QoS::AtLeastOnce, &mut stage.bench);
-    let last = Disconnect::new(ReasonCode::ProtocolError);
-    let mut encoded = Vec::new();
-    last.encode(V5, u32::MAX, &mut encoded);
-    stage.conversation.append(&Packet::Disconnect(Box::new(last)), &encoded, &mut stage.bench);
+    let farewell = aldis_session::Farewell::new(ReasonCode::ProtocolError, "what it did");
+    stage.conversation.say_farewell(farewell, &mut stage.bench);
     // Before it is even written, and after.
     let all = subscription(&session, "#", QoS::AtLeastOnce);
     let message = Arc::new(scripted_wire::publication("topic/name", "3", QoS::AtMostOnce));
@@ -544,7 +657,7 @@ fn finding_3_a_conversation_that_was_taken_over_answers_nothing_into_the_new_con
     assert_eq!(new.read().len(), 1);
     stage.turn(&[pub5("sub/a", "m", 1, 1), ping(), ack(AckKind::Pubrec, 1)].concat());
     let suback = Suback::new(packet_id(1), vec![0]);
-    stage.conversation.append(&Packet::Suback(suback), &[0x90, 4, 0, 1, 0, 0], &mut stage.bench);
+    stage.conversation.append(&Packet::Suback(suback), &mut stage.bench);
     stage.bench.finish();
     assert!(new.wire.new_frames().is_empty() && stage.peer.read().is_empty());
 }

@@ -16,9 +16,9 @@ use aldis_session::{
     Act, ClientTerms, Counters, DropReason, Group, Identity, Limits, NoObserver, Offering, Publication,
     Rights, Session, Subscription, Workbench,
 };
-use scripted_wire::{Peer, Step, acknowledge, bench, connected, publication, subscription, terms};
+use scripted_wire::{Peer, Step, acknowledge, bench, connected, publication, publish, subscription, terms};
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -72,18 +72,20 @@ impl Member {
     }
 
     /// The end of the session, as the Broker does it.
-    fn end(&self, group: &Group, bench: &mut Workbench) -> bool {
+    fn end(&self, group: &Arc<Group>, bench: &mut Workbench) -> bool {
         group.offline(self.session.number);
-        let given: Vec<_> =
-            self.session.outbox.lock().end(bench).into_iter().map(|given| given.publication).collect();
+        let given = scripted_wire::end(&self.session, bench);
         group.take_back(given, bench);
         self.leave(group, bench)
     }
 
-    fn leave(&self, group: &Group, bench: &mut Workbench) -> bool {
+    /// True if nobody is left.
+    fn leave(&self, group: &Arc<Group>, bench: &mut Workbench) -> bool {
         self.subscription.end();
         self.session.remove_group(group.number);
-        group.leave(self.session.number, bench)
+        let discarded = group.leave(self.session.number, bench);
+        bench.finish();
+        discarded.is_some()
     }
 }
 
@@ -277,7 +279,7 @@ fn a_member_that_is_only_offline_keeps_what_it_had_begun() {
     let (mut bench, group) = (bench(), group());
     let a = Member::join(&group, 1, terms(), &mut bench);
     offer(&group, "begun", QOS1, &mut bench);
-    assert!(a.session.outbox.lock().detach(a.connection, &mut bench));
+    assert!(a.session.outbox.lock().detach(a.connection, &mut bench).is_some());
     group.offline(1);
     offer(&group, "new", QOS1, &mut bench);
     offer(&group, "zero", QOS0, &mut bench);
@@ -318,8 +320,7 @@ fn a_group_without_members_keeps_nothing() {
     offer(&group, "in flight", QOS1, &mut bench);
     // UNSUBSCRIBE first, then the end of the session, whose message comes back to nobody.
     assert!(a.leave(&group, &mut bench));
-    let given: Vec<_> =
-        a.session.outbox.lock().end(&mut bench).into_iter().map(|given| given.publication).collect();
+    let given = scripted_wire::end(&a.session, &mut bench);
     assert_eq!(given.len(), 1);
     group.take_back(given, &mut bench);
     // A publisher that resolved its route a moment ago.
@@ -462,4 +463,118 @@ fn every_member_counts_its_own_and_the_group_its_queue() {
         by_reason.insert(reason.name(), dropped(&bench, reason));
     }
     assert!(by_reason.len() == DropReason::ALL.len() && by_reason.values().all(|count| *count == 0));
+}
+
+/// Law 7: with one member a shared subscription keeps the order of its publishers, also when they come
+/// between the two halves of a pull.
+#[test]
+fn law_7_what_comes_while_a_member_carries_a_message_stands_behind_it() {
+    for room_goes in [false, true] {
+        let (mut bench, group) = (bench(), group());
+        let limits = ClientTerms { receive_maximum: 2, ..terms() };
+        let mut member = Member::join(&group, 1, limits, &mut bench);
+        for payload in ["0", "1", "2", "3"] {
+            offer(&group, payload, QOS1, &mut bench);
+        }
+        acknowledge(&member.session, member.connection, AckKind::Puback, 1, OK, &mut bench).unwrap();
+        let carried = group.take(&member.session, false, &mut bench).unwrap();
+        offer(&group, "4", QOS1, &mut bench);
+        if room_goes {
+            // Another message takes the place in the window: the carried one goes back to the front.
+            publish(&member.session, "its own", QOS1, &mut bench);
+        }
+        let more = group.deliver(carried, &member.session, &mut bench);
+        assert_eq!(more, !room_goes);
+        group.pull(&member.session, &mut bench);
+        for id in 2..=8 {
+            member.ack(AckKind::Puback, id, &mut bench);
+            member.see_to_errands(&mut bench);
+        }
+        let mut payloads = member.peer.payloads();
+        payloads.retain(|payload| payload != "its own");
+        assert_eq!(payloads, ["0", "1", "2", "3", "4"]);
+        assert_eq!(open(&bench), [0; 4]);
+    }
+}
+
+#[test]
+fn mqtt_3_3_2_5_expired_messages_take_no_place_in_a_group_either() {
+    let limits = Arc::new(Limits { queue_messages: 3, ..Limits::default() });
+    let group = Arc::new(Group::new(9, Arc::from("$share/g/#"), limits));
+    let mut bench = bench();
+    let mut member = Member::join(&group, 1, one_at_a_time(), &mut bench);
+    let offer = |payload: &str, expires: Option<u64>, bench: &mut Workbench| {
+        let expires_at = expires.map(|seconds| bench.now + Duration::from_secs(seconds));
+        let message = publication("topic/name", payload.to_owned(), QOS1);
+        offer_this(&group, &Arc::new(Publication { expires_at, ..message }), bench);
+    };
+    offer("in flight", None, &mut bench);
+    for _ in 0..3 {
+        offer("expires", Some(1), &mut bench);
+    }
+    bench.now += Duration::from_secs(2);
+    for payload in ["a", "b", "c", "too many"] {
+        offer(payload, None, &mut bench);
+    }
+    assert_eq!((group.queued(), dropped(&bench, DropReason::QueueFull)), (3, 1));
+    assert_eq!(bench.counters().expired.load(Relaxed), 3);
+    for id in 1..=4 {
+        member.ack(AckKind::Puback, id, &mut bench);
+    }
+    assert_eq!(member.peer.payloads(), ["in flight", "a", "b", "c"]);
+    assert_eq!(open(&bench), [0; 4]);
+}
+
+/// Counts how often it is asked about a topic below `no/`, which member 1 may not receive.
+struct NotForOne(AtomicUsize);
+
+impl Rights for NotForOne {
+    fn allows(&self, _: &str, _: Option<&str>, act: Act, topic: &str) -> bool {
+        if act == Act::Receive && topic.starts_with("no/") {
+            self.0.fetch_add(1, Relaxed);
+            return false;
+        }
+        true
+    }
+}
+
+/// A member that may not receive what waits for another looks at each message once, not once for each of its
+/// own acknowledgements, and at so many in one visit.
+#[test]
+fn a_member_looks_once_at_what_it_may_not_receive() {
+    const FORBIDDEN: usize = 3_000;
+    let (mut bench, group) = (bench(), group());
+    let mut one = Member::join(&group, 1, terms(), &mut bench);
+    let two = Member::join(&group, 2, one_at_a_time(), &mut bench);
+    let rights = Arc::new(NotForOne(AtomicUsize::new(0)));
+    let identity = Identity { rights: Some(Arc::clone(&rights) as _), ..scripted_wire::identity("m1") };
+    one.session.outbox.lock().outbound.identity = identity;
+    for n in 0..FORBIDDEN {
+        let message = Arc::new(publication("no/one", n.to_string(), QOS1));
+        offer_this(&group, &message, &mut bench);
+    }
+    let waiting = group.queued();
+    assert!(waiting >= FORBIDDEN - 1);
+    rights.0.store(0, Relaxed);
+    let mut visits = 0;
+    offer(&group, "for one", QOS1, &mut bench);
+    while one.peer.payloads() != ["for one"] {
+        assert!(
+            one.session.outbox.lock().errands(one.connection).pump,
+            "it is told of what is left to look at"
+        );
+        one.session.pull_from_groups(&mut bench);
+        bench.finish();
+        visits += 1;
+    }
+    assert!((2..10).contains(&visits), "bounded visits: {visits}");
+    let asked = rights.0.load(Relaxed);
+    assert!(asked <= FORBIDDEN + 64, "{asked}");
+    for id in 1..=50 {
+        offer(&group, "for one", QOS1, &mut bench);
+        one.ack(AckKind::Puback, id, &mut bench);
+        one.see_to_errands(&mut bench);
+    }
+    assert!(rights.0.load(Relaxed) <= asked + 200, "{}", rights.0.load(Relaxed));
+    drop(two);
 }

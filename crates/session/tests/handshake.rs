@@ -59,7 +59,8 @@ fn a_connect_that_arrives_in_pieces_costs_nothing_but_its_bytes() {
     }
 }
 
-/// The bytes of a first packet, and the answer: none, or its last bytes.
+/// The bytes of a first packet, and the answer: none, or its bytes from the second or (5.0) third on, up
+/// to the properties.
 #[test]
 fn first_packets_that_are_refused() {
     let mut reserved = encoded(&connect(V311));
@@ -73,26 +74,37 @@ fn first_packets_that_are_refused() {
     let mut name = encoded(&connect(V311));
     name[7] = b'X';
     let large = |version| encoded(&Connect { client_id: "x".repeat(300), ..connect(version) });
-    let cases: [(&str, Vec<u8>, Option<&[u8]>); 10] = [
+    let level = |byte| {
+        let mut bytes = encoded(&connect(V311));
+        bytes[8] = byte;
+        bytes
+    };
+    let cases: [(&str, Vec<u8>, Option<&[u8]>); 12] = [
         ("PINGREQ [MQTT-3.1.0-1]", vec![0xc0, 0], None),
         ("GET / HTTP/1.1", b"GET / HTTP/1.1\r\n\r\n".to_vec(), None),
         ("TLS", vec![22, 3, 1, 0, 200], None),
         ("a remaining length without an end", vec![0x10, 0x80, 0x80, 0x80, 0x80], None),
         ("reserved flag, 3.1.1 [MQTT-3.1.2-3]", reserved, None),
-        ("reserved flag, 5.0", reserved5, Some(&[0x81, 0])),
-        ("level 6", level6, Some(&[0x84, 0])),
-        ("level 2 of 3.1.1 [MQTT-3.1.2-2]", level2, Some(&[0x20, 2, 0, 1])),
+        ("reserved flag, 5.0", reserved5, Some(&[0, 0x81])),
+        ("level 6", level6, Some(&[0, 0x84])),
+        ("level 2 of 3.1.1 [MQTT-3.1.2-2]", level2, Some(&[0, 1])),
+        // They try this first, and then without the bit.
+        ("a bridge of Mosquitto, 3.1.1", level(0x84), Some(&[0, 1])),
+        ("a bridge of Mosquitto, 3.1", level(0x83), Some(&[0, 1])),
         ("too large, 3.1.1", large(V311), None),
-        ("too large, 5.0", large(V5), Some(&[0x95, 0])),
+        ("too large, 5.0", large(V5), Some(&[0, 0x95])),
     ];
     let limits = Limits { first_packet_size: 100, ..Limits::default() };
     for (what, bytes, answer) in cases {
         let refusal = first_packet(&bytes, &limits).unwrap_err();
         match answer {
             None => assert!(refusal.answer.is_empty(), "{what}: {:?}", refusal.answer),
-            Some(end) => {
+            Some(codes) => {
                 assert_eq!(refusal.answer[0], 0x20, "{what}");
-                assert!(refusal.answer.ends_with(end), "{what}: {:x?}", refusal.answer);
+                assert_eq!(usize::from(refusal.answer[1]), refusal.answer.len() - 2, "{what}");
+                assert_eq!(&refusal.answer[2..4], codes, "{what}: {:x?}", refusal.answer);
+                // 5.0 says why in words, too.
+                assert_eq!(refusal.answer.len() > 4, codes[1] >= 0x80, "{what}");
             }
         }
     }
@@ -119,11 +131,16 @@ fn connects_that_are_refused() {
         (empty(V31, false), ReasonCode::ClientIdentifierNotValid),
         (empty(V311, false), ReasonCode::ClientIdentifierNotValid), // [MQTT-3.1.3-8]
         (method, ReasonCode::BadAuthenticationMethod),
-        (Connect { will: Some(will), ..connect(V5) }, ReasonCode::TopicNameInvalid),
+        (Connect { will: Some(will.clone()), ..connect(V5) }, ReasonCode::TopicNameInvalid),
+        (
+            Connect { will: Some(Will { topic: "x".repeat(60_000), ..will }), ..connect(V311) },
+            ReasonCode::TopicNameInvalid,
+        ),
     ];
+    let limits = Limits { topic_bytes: 50_000, ..Limits::default() };
     for (connect, reason) in cases {
         let version = connect.version;
-        let refusal = negotiate(connect, &Limits::default()).unwrap_err();
+        let refusal = negotiate(connect, &limits).unwrap_err();
         assert_eq!(refusal.why.reason, reason);
         let Ok(Framed::Whole { frame, size }) = next_frame(&refusal.answer, 1_000) else { panic!() };
         assert_eq!(size, refusal.answer.len());
@@ -237,4 +254,39 @@ fn the_terms_of_a_client_and_those_of_the_broker() {
         assert_eq!(negotiated.terms, expected);
         assert_eq!(negotiated.connack(false).properties.response_information, None);
     }
+}
+
+/// No CONNACK is larger than the client takes: what is only a proposal is left out first, then the connection
+/// is refused, then closed without a word.
+#[test]
+fn mqtt_3_1_2_24_a_connack_fits_the_client() {
+    let asks = |maximum| {
+        let properties = ConnectProperties {
+            maximum_packet_size: Some(maximum),
+            request_response_information: Some(true),
+            ..ConnectProperties::default()
+        };
+        Connect { client_id: "c".repeat(30), properties, ..connect(V5) }
+    };
+    let size = |negotiated: &Negotiated| {
+        let mut bytes = Vec::new();
+        negotiated.connack(true).encode(V5, negotiated.terms.maximum_packet_size, &mut bytes);
+        (bytes.len(), negotiated.connack(true).properties.response_information.is_some())
+    };
+    let (whole, proposes) = size(&negotiate(asks(1_000), &Limits::default()).unwrap());
+    assert!(proposes && whole < 100);
+    let maximum = u32::try_from(whole).unwrap();
+    assert_eq!(size(&negotiate(asks(maximum), &Limits::default()).unwrap()), (whole, true));
+    let (less, proposes) = size(&negotiate(asks(maximum - 1), &Limits::default()).unwrap());
+    assert!(!proposes && less < whole);
+    for (maximum, answer) in [(less as u32 - 1, true), (5, true), (4, false), (1, false)] {
+        let refusal = negotiate(asks(maximum), &Limits::default()).unwrap_err();
+        assert_eq!(refusal.why.reason, ReasonCode::PacketTooLarge, "{maximum}");
+        assert!(refusal.answer.len() <= maximum as usize);
+        assert_eq!(!refusal.answer.is_empty(), answer, "{maximum}");
+    }
+    // A client id that would make no topic name is not built into one.
+    let connect = Connect { client_id: "a/#".into(), ..asks(1_000) };
+    let (_, proposes) = size(&negotiate(connect, &Limits::default()).unwrap());
+    assert!(!proposes);
 }

@@ -13,8 +13,8 @@ mod scripted_wire;
 
 use aldis_packet::{AckKind, Connack, ProtocolVersion, QoS, ReasonCode, SubscriptionOptions};
 use aldis_session::{
-    ClientTerms, DropReason, Farewell, Limits, Offered, Offering, Session, State, Subscription, Workbench,
-    flush,
+    ClientTerms, DropReason, Farewell, Limits, Offered, Offering, Publication, Session, State, Subscription,
+    SubscriptionIds, Terms, Workbench, flush,
 };
 use aldis_topic::TopicFilter;
 use scripted_wire::{
@@ -22,6 +22,7 @@ use scripted_wire::{
     terms,
 };
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 const OK: ReasonCode = ReasonCode::Success;
@@ -35,7 +36,7 @@ fn dropped(session: &Arc<Session>, reason: DropReason) -> u64 {
 
 /// Detaches as the Broker does, and comes back with `terms`.
 fn reconnect(session: &Arc<Session>, old: u32, terms: ClientTerms, bench: &mut Workbench) -> (Peer, u32) {
-    assert!(session.outbox.lock().detach(old, bench));
+    assert!(session.outbox.lock().detach(old, bench).is_some());
     let mut peer = Peer::new(terms.version);
     let connection = connect(session, &mut peer, terms, bench);
     (peer, connection)
@@ -66,7 +67,7 @@ fn mqtt_4_4_0_1_what_was_in_flight_is_sent_again_in_order_before_anything_else()
     acknowledge(&session, first, AckKind::Pubrec, 2, OK, &mut bench).unwrap();
     acknowledge(&session, first, AckKind::Puback, 4, OK, &mut bench).unwrap();
     assert_eq!(shown(&mut peer), ["Pubrel 2"]);
-    assert!(session.outbox.lock().detach(first, &mut bench));
+    assert!(session.outbox.lock().detach(first, &mut bench).is_some());
     // Offline: queued, QoS 0 dropped.
     assert_eq!(publish(&session, "g", QOS1, &mut bench), Offered::Queued);
     assert_eq!(publish(&session, "h", QOS0, &mut bench), Offered::Dropped(DropReason::Offline));
@@ -208,7 +209,8 @@ fn an_unknown_pubrec_is_answered_with_0x92() {
 
 #[test]
 fn the_queue_has_limits_and_every_drop_has_a_reason() {
-    let weight = publication("topic/name", "m", QOS1).weight();
+    let terms = Terms { qos: QOS1, retain: false, ids: SubscriptionIds::None, group: None };
+    let weight = publication("topic/name", "m", QOS1).weight() + terms.place();
     for (messages, bytes, fit) in
         [(3, usize::MAX / 2, 3), (100, 2 * weight, 2), (100, 2 * weight + weight - 1, 2)]
     {
@@ -225,9 +227,88 @@ fn the_queue_has_limits_and_every_drop_has_a_reason() {
     let session = session(1, "s", &Limits::default());
     bench.memory_full = true;
     assert_eq!(publish(&session, "m", QOS2, &mut bench), Offered::Dropped(DropReason::MemoryWatermark));
-    session.outbox.lock().end(&mut bench);
+    scripted_wire::end(&session, &mut bench);
     assert_eq!(publish(&session, "m", QOS2, &mut bench), Offered::Dropped(DropReason::SessionEnded));
     assert_eq!(session.outbox.lock().state(), State::Closed);
+}
+
+/// What a watermark is about is what is really there: a message that a thousand queues share is held once.
+#[test]
+fn a_message_in_many_queues_is_held_once() {
+    const SESSIONS: usize = 1_000;
+    let mut bench = bench();
+    let sessions: Vec<_> =
+        (0..SESSIONS).map(|n| session(n as u64, &format!("s{n}"), &Limits::default())).collect();
+    let payload = vec![7; 60_000];
+    let counters = Arc::clone(bench.counters());
+    let message = publication("topic/name", payload, QOS1).counted(&counters);
+    let message = Arc::new(message);
+    for session in &sessions {
+        let all = subscription(session, "#", QOS1);
+        assert_eq!(session.offer(&[all], &Offering::of(&message), &mut bench), Offered::Queued);
+    }
+    bench.finish();
+    drop(message);
+    let places = SESSIONS as i64 * 200;
+    let held = counters.held_bytes.load(Relaxed);
+    assert!((60_000..60_000 + places).contains(&held), "{held}");
+    assert!(counters.queued_bytes.load(Relaxed) > 60_000_000, "the sum over the queues is another figure");
+    for session in &sessions {
+        scripted_wire::end(session, &mut bench);
+    }
+    bench.finish();
+    assert_eq!((counters.held_bytes.load(Relaxed), counters.queued_bytes.load(Relaxed)), (0, 0));
+}
+
+/// A client that never acknowledges holds no more in flight than its queue may hold, and at the watermark
+/// one message only.
+#[test]
+fn what_is_in_flight_is_held_and_bounded_too() {
+    let limits = Limits { queue_bytes: 50_000, ..Limits::default() };
+    for memory_full in [false, true] {
+        let mut bench = bench();
+        let (session, peer, connection) = connected(1, "s", terms(), &limits, &mut bench);
+        bench.memory_full = memory_full;
+        let payload = "x".repeat(10_000);
+        let offered: Vec<_> = (0..20).map(|_| publish(&session, &payload, QOS1, &mut bench)).collect();
+        let accepted = offered.iter().filter(|offered| **offered == Offered::Accepted).count();
+        assert_eq!(accepted, if memory_full { 1 } else { 5 }, "{offered:?}");
+        let full = if memory_full { DropReason::MemoryWatermark } else { DropReason::QueueFull };
+        assert_eq!(offered.last(), Some(&Offered::Dropped(full)));
+        // An acknowledgement makes room for the next that waits.
+        bench.memory_full = false;
+        let before = session.outbox.lock().outbound.queued();
+        acknowledge(&session, connection, AckKind::Puback, 1, OK, &mut bench).unwrap();
+        assert_eq!(session.outbox.lock().outbound.queued(), before.saturating_sub(1));
+        drop(peer);
+    }
+}
+
+#[test]
+fn mqtt_3_3_2_5_expired_messages_take_no_place_from_new_ones() {
+    let limits = Limits { queue_messages: 10, ..Limits::default() };
+    let mut bench = bench();
+    let session = session(1, "s", &limits);
+    let all = subscription(&session, "#", QOS1);
+    let offer = |expires: Option<u64>, bench: &mut Workbench| {
+        let expires_at = expires.map(|seconds| bench.now + Duration::from_secs(seconds));
+        let message = Arc::new(Publication { expires_at, ..publication("topic/name", "m", QOS1) });
+        session.offer(&[Arc::clone(&all)], &Offering::of(&message), bench)
+    };
+    assert_eq!(offer(None, &mut bench), Offered::Queued);
+    for _ in 0..9 {
+        assert_eq!(offer(Some(1), &mut bench), Offered::Queued);
+    }
+    assert_eq!(offer(None, &mut bench), Offered::Dropped(DropReason::QueueFull));
+    bench.now += Duration::from_secs(2);
+    for _ in 0..9 {
+        assert_eq!(offer(None, &mut bench), Offered::Queued);
+    }
+    assert_eq!(offer(None, &mut bench), Offered::Dropped(DropReason::QueueFull));
+    assert_eq!(session.outbox.lock().outbound.ledger.expired, 9);
+    let mut peer = Peer::new(terms().version);
+    scripted_wire::connect(&session, &mut peer, terms(), &mut bench);
+    assert_eq!(peer.read().len(), 11, "CONNACK and ten messages");
 }
 
 #[test]
@@ -385,8 +466,8 @@ fn finding_4_the_bytes_of_a_stale_writer_never_reach_the_new_connection() {
     let seen = peer.read();
     assert_eq!(seen.len(), 3, "CONNACK, the message again, the new one");
     assert!(peer.wire.ends_whole() && old.read().is_empty());
-    assert!(!session.outbox.lock().detach(first, &mut bench), "a late Detach of the old connection");
-    assert!(session.outbox.lock().detach(second, &mut bench));
+    assert!(session.outbox.lock().detach(first, &mut bench).is_none(), "a late Detach of the old connection");
+    assert!(session.outbox.lock().detach(second, &mut bench).is_some());
 }
 
 #[test]

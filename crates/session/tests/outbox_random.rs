@@ -24,6 +24,7 @@ use scripted_wire::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 /// The client at the other end: what it has seen in all its connections, and what it owes.
@@ -214,7 +215,7 @@ impl Run {
 
     fn detach(&mut self) {
         let connection = self.connection;
-        if self.session.outbox.lock().detach(connection, &mut self.bench) {
+        if self.session.outbox.lock().detach(connection, &mut self.bench).is_some() {
             self.peer = None;
             self.owners = 0;
         }
@@ -387,6 +388,9 @@ impl Run {
         assert!(queued as u64 <= waiting && queued <= self.limits.queue_messages, "{what}");
         assert_eq!(tally.queued_bytes == 0, queued == 0, "{what}");
         assert!(tally.queued_bytes <= self.limits.queue_bytes as i64, "{what}");
+        let held = tally.held_bytes + self.bench.counters().held_bytes.load(Relaxed);
+        let keeps = in_flight > 0 || queued > 0 || outbox.state() == State::Blocked;
+        assert!(held >= 0 && (keeps || held == 0), "{what}: {held} bytes are held");
         if outbox.state() == State::Dirty {
             assert!(self.owners > 0, "{what}: dirty, and nobody writes it");
         }
@@ -443,7 +447,7 @@ fn law_10_the_account_of_an_honest_client_adds_up() {
         repeats += run.client.repeats;
         completed += run.client.completed;
         assert_eq!(run.session.outbox.lock().outbound.queued(), 0);
-        run.session.outbox.lock().end(&mut run.bench);
+        scripted_wire::end(&run.session, &mut run.bench);
         run.offer();
         run.check(&format!("seed {seed}, ended"));
     }
@@ -459,7 +463,7 @@ fn law_10_the_account_of_a_hostile_client_adds_up() {
             run.operate();
             run.check(&format!("seed {seed}, step {step}"));
             if run.random.below(2_000) == 0 {
-                assert!(run.session.outbox.lock().end(&mut run.bench).is_empty());
+                assert!(scripted_wire::end(&run.session, &mut run.bench).is_empty());
                 assert_eq!(run.session.outbox.lock().outbound.in_flight(), 0);
                 run.peer = None;
                 run.check(&format!("seed {seed}, step {step}, ended"));

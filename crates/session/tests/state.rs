@@ -12,11 +12,13 @@ mod scripted_wire;
 
 use aldis_packet::{ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe};
 use aldis_session::{
-    Act, AliasUse, AliasesIn, AliasesOut, Inbound, Limits, NoObserver, Subscribing, SubscriptionIds,
-    Unsubscribing,
+    Act, AliasUse, AliasesIn, AliasesOut, Counters, Inbound, Limits, NoObserver, Subscribing,
+    SubscriptionIds, Unsubscribing,
 };
 use scripted_wire::{Random, identity, packet_id};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 #[test]
 fn mqtt_4_3_3_10_inbound_is_a_set_of_identifiers() {
@@ -77,18 +79,25 @@ fn mqtt_3_3_2_7_aliases_out_always_mean_what_the_client_thinks() {
 
 #[test]
 fn mqtt_3_3_2_9_aliases_in_have_bounds() {
+    let counters = Arc::new(Counters::default());
     let mut aliases = AliasesIn::default();
     let reason = |result: Result<_, aldis_session::Violation>| {
         result.map(|_: std::sync::Arc<str>| ()).unwrap_err().reason
     };
-    assert_eq!(reason(aliases.resolve(0, "a", 5)), ReasonCode::TopicAliasInvalid);
-    assert_eq!(reason(aliases.resolve(6, "a", 5)), ReasonCode::TopicAliasInvalid);
-    assert_eq!(reason(aliases.resolve(1, "a", 0)), ReasonCode::TopicAliasInvalid);
-    assert_eq!(reason(aliases.resolve(5, "", 5)), ReasonCode::ProtocolError);
-    assert_eq!(&*aliases.resolve(5, "a", 5).unwrap(), "a");
-    assert_eq!(reason(aliases.resolve(4, "", 5)), ReasonCode::ProtocolError);
-    assert_eq!(&*aliases.resolve(5, "b", 5).unwrap(), "b");
-    assert_eq!(&*aliases.resolve(5, "", 5).unwrap(), "b");
+    assert_eq!(reason(aliases.resolve(0, "a", 5, &counters)), ReasonCode::TopicAliasInvalid);
+    assert_eq!(reason(aliases.resolve(6, "a", 5, &counters)), ReasonCode::TopicAliasInvalid);
+    assert_eq!(reason(aliases.resolve(1, "a", 0, &counters)), ReasonCode::TopicAliasInvalid);
+    assert_eq!(reason(aliases.resolve(5, "", 5, &counters)), ReasonCode::ProtocolError);
+    assert_eq!(&*aliases.resolve(5, "a", 5, &counters).unwrap(), "a");
+    assert_eq!(reason(aliases.resolve(4, "", 5, &counters)), ReasonCode::ProtocolError);
+    assert_eq!(&*aliases.resolve(5, "b", 5, &counters).unwrap(), "b");
+    assert_eq!(&*aliases.resolve(5, "", 5, &counters).unwrap(), "b");
+    // What a client makes the broker remember is counted for as long as it is.
+    aliases.resolve(5, "longer", 5, &counters).unwrap();
+    aliases.resolve(1, "x", 5, &counters).unwrap();
+    assert_eq!(counters.held_bytes.load(Relaxed), 7);
+    drop(aliases);
+    assert_eq!(counters.held_bytes.load(Relaxed), 0);
 }
 
 #[test]

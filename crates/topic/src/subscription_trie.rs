@@ -135,9 +135,10 @@ impl<V: Keyed> SubscriptionTrie<V> {
     }
 
     /// Visits every value whose filter matches `topic`, a valid topic name: a value once for each such
-    /// filter, not once for each key. See [`matches()`](fn@crate::matches) for the rules.
-    pub fn matches<'a>(&'a self, topic: &str, visit: &mut dyn FnMut(&'a V)) {
-        self.walk(topic, visit);
+    /// filter, not once for each key. See [`matches()`](fn@crate::matches) for the rules. The answer is what
+    /// it cost, as [`visited`](SubscriptionTrie::visited) counts.
+    pub fn matches<'a>(&'a self, topic: &str, visit: &mut dyn FnMut(&'a V)) -> usize {
+        self.walk(topic, visit)
     }
 
     /// How many nodes a look-up of `topic` visits, the root included: what it costs.

@@ -161,10 +161,7 @@ impl Stage {
         };
         let mut connack = Vec::new();
         Connack::new(session_present, ReasonCode::Success).encode(peer.version, u32::MAX, &mut connack);
-        if session.outbox.lock().begin(connection, &connack, &mut self.bench) {
-            self.bench.owe(&session);
-        }
-        session.pull_from_groups(&mut self.bench);
+        session.begin(connection, &connack, &mut self.bench);
         self.bench.finish();
         // What follows CONNACK is left for the test to read.
         let first = peer.wire.bytes();

@@ -93,7 +93,7 @@ fn wake(waker: Option<Waker>) {
 /// What the broker's side of a memory connection did.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// Calls that wrote something.
+    /// Calls that wrote something, or tried to.
     pub writes: AtomicUsize,
     /// Calls that read something.
     pub reads: AtomicUsize,
@@ -140,9 +140,8 @@ struct BrokerWrite {
 
 impl WriteHalf for BrokerWrite {
     fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let written = self.pipe.try_write(slices)?;
         self.counts.writes.fetch_add(1, Relaxed);
-        Ok(written)
+        self.pipe.try_write(slices)
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -8,7 +8,7 @@ use aldis_packet::{
     forwarded_properties, next_frame,
 };
 use aldis_session::{
-    ClientTerms, Counters, Identity, Limits, NoObserver, Offering, Outbound, Publication, Session,
+    ClientTerms, Counters, Identity, Limits, Memory, NoObserver, Offering, Outbound, Publication, Session,
     Subscription, Wire, Workbench,
 };
 use aldis_topic::TopicFilter;
@@ -247,6 +247,7 @@ pub fn publication(topic: &str, payload: impl Into<Bytes>, qos: QoS) -> Publicat
         retain: false,
         expires_at: None,
         publisher: None,
+        memory: Memory::default(),
     }
 }
 
@@ -257,14 +258,24 @@ pub fn connect(session: &Arc<Session>, peer: &mut Peer, terms: ClientTerms, benc
     let mut outbox = session.outbox.lock();
     let identity = outbox.outbound.identity.clone();
     let connection = outbox.attach(wire, identity, terms);
+    drop(outbox);
     let mut connack = Vec::new();
     Connack::new(false, ReasonCode::Success).encode(terms.version, u32::MAX, &mut connack);
-    if outbox.begin(connection, &connack, bench) {
-        bench.owe(session);
-    }
-    drop(outbox);
+    session.begin(connection, &connack, bench);
     bench.finish();
     connection
+}
+
+/// Ends a session, and sees to what is left of it in steps, as the Broker does; answers what goes back to
+/// groups, in order.
+pub fn end(session: &Arc<Session>, bench: &mut Workbench) -> Vec<Arc<Publication>> {
+    let mut remains = session.outbox.lock().end(bench);
+    let mut given: Vec<Arc<Publication>> = Vec::new();
+    while !remains.is_empty() {
+        let step = remains.settle(3, &mut session.outbox.lock().outbound.ledger, bench);
+        given.splice(..0, step.into_iter().map(|given| given.publication));
+    }
+    given
 }
 
 /// A session with a connection whose peer has read CONNACK.

@@ -1,0 +1,304 @@
+//! A client's PUBLISH: whether it is routed, where it goes, and what its publisher is answered.
+//!
+//! The other half of [`Conversation`]. What is retained, and all that follows it in one read, is held
+//! until the Broker has stored it, and then released in order (law 13). Not here: what a subscriber
+//! gets of it, which `outbound` decides.
+
+use crate::conversation::{Batch, Conversation, Input, protocol_error};
+use crate::counters::RefuseReason;
+use crate::publication::{Offering, Publication};
+use crate::rights::Act;
+use crate::route::{Route, Router};
+use crate::violation::{Ending, Violation};
+use crate::workbench::Workbench;
+use aldis_packet::{
+    Ack, AckKind, Frame, Packet, PacketId, ProtocolVersion, Publish, QoS, ReasonCode, encode_ack,
+};
+use std::cell::OnceCell;
+use std::iter::Enumerate;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Targets of a route that every connection keeps for itself. A larger one is kept by each thread
+/// instead: ten thousand connections that each remember ten thousand targets are a gigabyte.
+const SMALL_ROUTE: usize = 16;
+
+/// A publication that waits until the retained ones before it are stored, with the answer that
+/// its publisher is owed.
+#[derive(Debug)]
+pub struct Held {
+    /// The message; `None` for one that is only answered: a repeat, or one that is refused.
+    pub publication: Option<Arc<Publication>>,
+    answer: Option<(AckKind, PacketId)>,
+    /// What the answer says when there is no message.
+    reason: ReasonCode,
+}
+
+/// Held publications on their way out, each with its position in its batch.
+pub type HeldBatch = Enumerate<std::vec::IntoIter<Held>>;
+
+/// Where the topic used last leads.
+pub(crate) struct CachedRoute {
+    topic: Arc<str>,
+    generation: u64,
+    /// `None` if it is too large for every connection to keep.
+    route: Option<Arc<Route>>,
+}
+
+impl Conversation {
+    pub(crate) fn publish(
+        &mut self,
+        frame: &Frame<'_>,
+        batch: &mut Batch<'_>,
+        router: &dyn Router,
+        bench: &mut Workbench,
+    ) -> Result<(), Violation> {
+        let last_topic = self.route.as_ref().map(|cached| Arc::clone(&cached.topic));
+        let known = last_topic.as_deref().unwrap_or("");
+        let publish = Publish::decode_trusting(frame, self.version, &self.decode_limits(), known)?;
+        if bench.traces {
+            bench.observer.received(&self.identity.client_id, &publish);
+        }
+        if !publish.properties.subscription_ids.is_empty() {
+            return Err(protocol_error("MQTT-3.3.4-6", "a subscription identifier in a client's PUBLISH"));
+        }
+        bench.tally.publish_bytes_received += publish.payload.len() as u64;
+        let aliased = match publish.properties.topic_alias {
+            None => None,
+            Some(alias) => {
+                let maximum = self.limits.topic_alias_maximum;
+                let aliases = self.aliases.get_or_insert_default();
+                Some(aliases.resolve(alias, publish.topic, maximum, bench.counters())?)
+            }
+        };
+        let topic = aliased.as_deref().unwrap_or(publish.topic);
+        if topic != known {
+            self.check_topic(topic)?;
+        }
+        let answer = answer_to(&publish);
+        if !self.admit(&publish, topic, answer, batch, bench)? {
+            return Ok(());
+        }
+        let offering = Offering {
+            topic,
+            payload: publish.payload,
+            properties: &publish.properties.forwarded,
+            qos: publish.qos,
+            retain: publish.retain,
+            expires_at: (publish.properties.message_expiry)
+                .and_then(|seconds| bench.now.checked_add(Duration::from_secs(u64::from(seconds)))),
+            publisher: Some(&self.identity.client_id),
+            buffer: match batch.input {
+                Input::Shared(buffer) => Some(buffer),
+                Input::Borrowed(_) => None,
+            },
+            owned: OnceCell::new(),
+        };
+        if publish.retain || !batch.held.is_empty() {
+            let publication = Some(Arc::clone(offering.publication(bench.counters())));
+            batch.held.push(Held { publication, answer, reason: ReasonCode::Success });
+            return Ok(());
+        }
+        let matched = route(&mut self.route, &offering, router, bench);
+        self.answer(answer, matched, bench);
+        Ok(())
+    }
+
+    /// Whether a PUBLISH is routed: its client has not sent it before, keeps to the receive maximum,
+    /// and may. What is not routed is answered here.
+    fn admit(
+        &self,
+        publish: &Publish<'_>,
+        topic: &str,
+        answer: Option<(AckKind, PacketId)>,
+        batch: &mut Batch<'_>,
+        bench: &mut Workbench,
+    ) -> Result<bool, Violation> {
+        if publish.qos == QoS::ExactlyOnce
+            && let Some((_, id)) = answer
+            && batch.inbound.holds(id)
+        {
+            bench.tally.refuse(RefuseReason::Repeated);
+            self.answer_only(answer, ReasonCode::Success, batch, bench);
+            return Ok(false);
+        }
+        let owed = batch.unanswered + batch.inbound.unreleased_here();
+        let exceeds = owed >= usize::from(self.limits.receive_maximum);
+        if self.version == ProtocolVersion::V5 && publish.qos != QoS::AtMostOnce && exceeds {
+            return Err(Violation::new(
+                ReasonCode::ReceiveMaximumExceeded,
+                "MQTT-3.3.4-7",
+                "more unacknowledged PUBLISH packets than the receive maximum allows",
+            ));
+        }
+        if !self.identity.may(Act::Publish, topic) {
+            bench.tally.refuse(RefuseReason::NotAuthorized);
+            bench.observer.refused(&self.identity.client_id, topic, RefuseReason::NotAuthorized);
+            // 3.x knows no refusal: acknowledged as usual, and not routed [MQTT-3.3.5-2].
+            self.answer_only(answer, ReasonCode::NotAuthorized, batch, bench);
+            if let (QoS::ExactlyOnce, Some((_, id))) = (publish.qos, answer)
+                && self.version != ProtocolVersion::V5
+            {
+                batch.inbound.received(id);
+            }
+            return Ok(false);
+        }
+        match (publish.qos, answer) {
+            (QoS::ExactlyOnce, Some((_, id))) => batch.inbound.received(id),
+            (QoS::AtLeastOnce, _) => batch.unanswered += 1,
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// Answers a PUBLISH that is not routed, in its turn: behind those that are held
+    /// [MQTT-4.6.0-2].
+    fn answer_only(
+        &self,
+        answer: Option<(AckKind, PacketId)>,
+        reason: ReasonCode,
+        batch: &mut Batch<'_>,
+        bench: &mut Workbench,
+    ) {
+        if !batch.held.is_empty() {
+            batch.held.push(Held { publication: None, answer, reason });
+        } else if let Some((kind, id)) = answer {
+            self.encode_answer(kind, id, reason, bench);
+        }
+    }
+
+    fn check_topic(&self, topic: &str) -> Result<(), Violation> {
+        if topic.len() > self.limits.topic_bytes {
+            let what = "the topic name is longer than limits.topic_bytes";
+            return Err(Violation::new(ReasonCode::TopicNameInvalid, "", what));
+        }
+        let levels = 1 + topic.bytes().filter(|byte| *byte == b'/').count();
+        if levels > self.limits.topic_levels {
+            let what = "the topic name has more levels than limits.topic_levels";
+            return Err(Violation::new(ReasonCode::TopicNameInvalid, "", what));
+        }
+        Ok(())
+    }
+
+    /// Goes on with publications that were held, after the Broker has stored the retained ones, until
+    /// all are done or the turn has done enough; `refused` says, in ascending order, which of them (by
+    /// position) could not be stored. True if all are done.
+    pub fn release(
+        &mut self,
+        held: &mut HeldBatch,
+        refused: &[usize],
+        router: &dyn Router,
+        bench: &mut Workbench,
+    ) -> bool {
+        bench.begin_turn();
+        while !bench.has_done_enough() {
+            let Some((position, Held { publication, answer, reason })) = held.next() else { break };
+            match (publication, answer) {
+                (Some(publication), _) => {
+                    let is_refused = refused.binary_search(&position).is_ok();
+                    self.release_one(&publication, answer, is_refused, router, bench);
+                }
+                (None, Some((kind, id))) => self.encode_answer(kind, id, reason, bench),
+                (None, None) => {}
+            }
+        }
+        // Only acknowledgements of the client can break a rule here, and there are none.
+        let _ = self.settle(bench);
+        held.len() == 0
+    }
+
+    fn release_one(
+        &mut self,
+        publication: &Arc<Publication>,
+        answer: Option<(AckKind, PacketId)>,
+        is_refused: bool,
+        router: &dyn Router,
+        bench: &mut Workbench,
+    ) {
+        if is_refused {
+            let client_id = &self.identity.client_id;
+            bench.observer.refused(client_id, &publication.topic, RefuseReason::RetainedFull);
+            if let (ProtocolVersion::V5, Some((kind, id))) = (self.version, answer) {
+                bench.tally.refuse(RefuseReason::RetainedFull);
+                if kind == AckKind::Pubrec {
+                    self.session.inbound.lock().release(id);
+                }
+                return self.encode_answer(kind, id, ReasonCode::QuotaExceeded, bench);
+            }
+            // Nobody can be told, so what can be done is done: it is delivered, not kept.
+            bench.tally.not_retained += 1;
+        }
+        let matched = route(&mut self.route, &Offering::of(publication), router, bench);
+        self.answer(answer, matched, bench);
+    }
+
+    /// What the client is told once its held publications are answered: it broke a rule behind them.
+    pub fn ends_after_release(&mut self) -> Option<Ending> {
+        self.doomed.take()
+    }
+
+    fn answer(&self, answer: Option<(AckKind, PacketId)>, matched: bool, bench: &mut Workbench) {
+        if let Some((kind, id)) = answer {
+            let reason = if matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
+            self.encode_answer(kind, id, reason, bench);
+        }
+    }
+
+    pub(crate) fn encode_answer(
+        &self,
+        kind: AckKind,
+        id: PacketId,
+        reason: ReasonCode,
+        bench: &mut Workbench,
+    ) {
+        encode_ack(kind, id, reason, self.version, &mut bench.answers);
+        bench.tally.sent(kind.packet_type() as u8);
+        if bench.traces {
+            bench.observer.sent(&self.identity.client_id, &Packet::Ack(Ack::new(kind, id, reason)));
+        }
+    }
+}
+
+/// Offers a message to everybody its topic leads to; false if that is nobody. The way is the one used
+/// last if it is the same topic and nothing changed since.
+fn route(
+    last: &mut Option<Box<CachedRoute>>,
+    offering: &Offering<'_>,
+    router: &dyn Router,
+    bench: &mut Workbench,
+) -> bool {
+    let (topic, generation) = (offering.topic, router.generation());
+    let same = |cached: &&CachedRoute| cached.generation == generation && &*cached.topic == topic;
+    if let Some(route) = last.as_deref().filter(same).and_then(|cached| cached.route.as_ref()) {
+        return route.deliver(offering, bench);
+    }
+    let route = bench.large_route(topic, generation).unwrap_or_else(|| {
+        let route = router.resolve(topic);
+        bench.works(route.steps);
+        route
+    });
+    let matched = route.deliver(offering, bench);
+    let is_small = route.targets.len() <= SMALL_ROUTE;
+    if !is_small {
+        bench.keep_large_route(topic, generation, &route);
+    }
+    let route = is_small.then_some(route);
+    match last {
+        Some(cached) => {
+            if &*cached.topic != topic {
+                cached.topic = Arc::from(topic);
+            }
+            (cached.generation, cached.route) = (generation, route);
+        }
+        None => *last = Some(Box::new(CachedRoute { topic: Arc::from(topic), generation, route })),
+    }
+    matched
+}
+
+fn answer_to(publish: &Publish<'_>) -> Option<(AckKind, PacketId)> {
+    match publish.qos {
+        QoS::AtMostOnce => None,
+        QoS::AtLeastOnce => publish.packet_id.map(|id| (AckKind::Puback, id)),
+        QoS::ExactlyOnce => publish.packet_id.map(|id| (AckKind::Pubrec, id)),
+    }
+}
