@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::draft::Draft;
 use super::kind::{Kind, Number, Unit};
 use super::setting::Setting;
 
