@@ -77,7 +77,7 @@ async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<E
     });
     let server =
         Server::builder().settings(config.settings.clone()).start().await.map_err(RunError::Start)?;
-    announce(&server, &config, open_files);
+    announce(&server, &config, open_files, &service);
     service.ready();
 
     let reason = loop {
@@ -117,7 +117,7 @@ async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<E
 
 /// Says what runs now: on the log for those who keep it, and on standard output for whoever
 /// started it by hand.
-fn announce(server: &Server, config: &Config, open_files: Option<u64>) {
+fn announce(server: &Server, config: &Config, open_files: Option<u64>, service: &ServiceManager) {
     for address in server.addresses() {
         info!("listening on tcp://{address}");
     }
@@ -131,7 +131,7 @@ fn announce(server: &Server, config: &Config, open_files: Option<u64>) {
     }
     warn_of_open_files(config, open_files);
     // Under a service manager nobody is there to try things.
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
+    if !service.is_there() {
         let mut out = io::stdout().lock();
         // A closed standard output is no reason not to run.
         let _ = out.write_all(announcement::try_next(server.addresses(), config).as_bytes());
