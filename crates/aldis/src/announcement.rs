@@ -13,6 +13,13 @@ use crate::machine;
 pub const IN_MEMORY_ONLY: &str =
     "state is in memory only: sessions, queues and retained messages are lost when the broker stops";
 
+/// The answer to SIGUSR1, on which Mosquitto saves what it holds.
+pub const NOTHING_TO_FLUSH: &str = "SIGUSR1: nothing is buffered that could be written out: log lines are \
+     written as they come, and state is in memory only";
+
+/// What the other signals are for, said to whoever sends one that does nothing.
+pub const SIGNALS: &str = "HUP reads the configuration again, TERM and INT stop cleanly";
+
 /// Who may connect, in one line, and whether that is a warning.
 #[must_use]
 pub fn who_may_connect(config: &Config) -> (bool, String) {

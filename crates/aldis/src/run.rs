@@ -1,8 +1,8 @@
 //! The life of the broker process: start, signals, reload, stop.
 //!
 //! Everything about MQTT is in `aldis_server`. This file only decides when it starts, what it is
-//! started with, and what each signal does: TERM and INT stop cleanly (a second one at once), HUP
-//! reads the configuration again. PIPE is ignored by Rust's runtime.
+//! started with, and what is done on each signal: TERM and INT stop cleanly (a second one at once),
+//! HUP reads the configuration again, USR1 would write out what is buffered.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use aldis_server::{Server, StartError};
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::announcement;
@@ -20,6 +19,7 @@ use crate::configuration::{self, Config};
 use crate::logging::Log;
 use crate::machine;
 use crate::service::ServiceManager;
+use crate::signals::{Meaning, Signals};
 
 /// The server keeps its own deadline; this much later the process ends without waiting for it.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
@@ -67,8 +67,7 @@ impl std::error::Error for RunError {}
 
 async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<ExitCode, RunError> {
     // Before anything that takes time, so that no signal is lost to its default action.
-    let mut stop = StopSignals::install().map_err(RunError::Signals)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
+    let mut signals = Signals::install().map_err(RunError::Signals)?;
     let mut service = ServiceManager::from_environment();
 
     let open_files = machine::raise_open_files().unwrap_or_else(|error| {
@@ -77,20 +76,29 @@ async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<E
     });
     let server =
         Server::builder().settings(config.settings.clone()).start().await.map_err(RunError::Start)?;
-    announce(&server, &config, open_files, &service);
+    announce(&server, &config, open_files);
+    // Under a service manager nobody is there to try things.
+    if !service.is_there() {
+        print_what_to_try(&server, &config);
+    }
     service.ready();
 
     let reason = loop {
-        tokio::select! {
-            // Stopping comes before everything, and a reload before a sign of life.
+        let meaning = tokio::select! {
+            // A signal comes before a sign of life.
             biased;
-            reason = stop.next() => break reason,
-            _ = hangup.recv() => {
+            meaning = signals.next() => meaning,
+            never = service.keep_alive() => match never {},
+        };
+        match meaning {
+            Meaning::Stop(name) => break name,
+            Meaning::Reload => {
                 service.reloading();
                 reload(arguments, &mut config, &server, log, open_files).await;
                 service.ready();
             }
-            never = service.keep_alive() => match never {},
+            Meaning::Flush => info!("{}", announcement::NOTHING_TO_FLUSH),
+            Meaning::Nothing(name) => info!("{name} is ignored; {}", announcement::SIGNALS),
         }
     };
 
@@ -100,7 +108,7 @@ async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<E
     tokio::select! {
         // Whoever asks twice does not want to wait.
         biased;
-        reason = stop.next() => {
+        reason = signals.next_stop() => {
             warn!("stopped at once on a second {reason}; some clients were not told");
             Ok(ExitCode::FAILURE)
         }
@@ -115,9 +123,8 @@ async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<E
     }
 }
 
-/// Says what runs now: on the log for those who keep it, and on standard output for whoever
-/// started it by hand.
-fn announce(server: &Server, config: &Config, open_files: Option<u64>, service: &ServiceManager) {
+/// Says on the log what runs now.
+fn announce(server: &Server, config: &Config, open_files: Option<u64>) {
     for address in server.addresses() {
         info!("listening on tcp://{address}");
     }
@@ -130,13 +137,14 @@ fn announce(server: &Server, config: &Config, open_files: Option<u64>, service: 
         warn!("data_dir {} is accepted, but nothing is stored in it yet", folder.display());
     }
     warn_of_open_files(config, open_files);
-    // Under a service manager nobody is there to try things.
-    if !service.is_there() {
-        let mut out = io::stdout().lock();
-        // A closed standard output is no reason not to run.
-        let _ = out.write_all(announcement::try_next(server.addresses(), config).as_bytes());
-        let _ = out.flush();
-    }
+}
+
+/// For whoever started it by hand, on standard output.
+fn print_what_to_try(server: &Server, config: &Config) {
+    let mut out = io::stdout().lock();
+    // A closed standard output is no reason not to run.
+    let _ = out.write_all(announcement::try_next(server.addresses(), config).as_bytes());
+    let _ = out.flush();
 }
 
 /// Reads every layer again and applies what can be applied. A configuration that is bad changes
@@ -181,30 +189,5 @@ fn log_who_may_connect(config: &Config) {
 fn warn_of_open_files(config: &Config, open_files: Option<u64>) {
     if let Some(line) = announcement::too_few_open_files(open_files, config.settings.limits.connections) {
         warn!("{line}");
-    }
-}
-
-/// The two signals that stop the broker.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn install() -> io::Result<StopSignals> {
-        Ok(StopSignals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// The name of the next one. Can be dropped and called again without losing one.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            // Both mean the same; the order only makes it the same every time.
-            biased;
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
     }
 }

@@ -92,6 +92,24 @@ fn sigint_stops_it_as_well() {
     assert_eq!(broker.end().0, Some(0));
 }
 
+/// Their default action would end it: other brokers write something out on USR1 and USR2, and scripts
+/// that were written for those send them.
+#[test]
+fn signals_of_other_brokers_do_not_end_it() {
+    let mut broker = Broker::start(&ANY_PORT, &[]);
+    broker.wait_for("state is in memory only");
+    broker.signal(Signal::USR1);
+    let line = broker.wait_for("SIGUSR1: nothing is buffered that could be written out");
+    assert!(line.contains("INFO"), "{line}");
+    for (signal, name) in [(Signal::USR2, "SIGUSR2"), (Signal::ALARM, "SIGALRM")] {
+        broker.signal(signal);
+        broker.wait_for(&format!("{name} is ignored"));
+    }
+    broker.signal(Signal::TERM);
+    broker.wait_for("stopping on SIGTERM");
+    assert_eq!(broker.end().0, Some(0));
+}
+
 #[test]
 fn a_busy_port_is_one_sentence_and_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
