@@ -72,7 +72,7 @@ fn a_bad_file_is_one_sentence_and_exit_code_1() {
 
 #[test]
 fn bad_options_and_variables_are_one_sentence_and_exit_code_1() {
-    assert!(refused(&["--set", "limits.in_flight=lots"], &[]).contains("for example 1000"));
+    assert!(refused(&["--set", "limits.in_flight=lots"], &[]).contains("for example 1_000"));
     assert!(refused(&["--set", "nonsense"], &[]).contains("is not of the form KEY=VALUE"));
     assert!(refused(&["--metrics", "nowhere"], &[]).contains("for example \"127.0.0.1:9234\""));
     assert!(refused(&["--listen", "ws://127.0.0.1:8083"], &[]).contains("ws:// listeners are not built yet"));

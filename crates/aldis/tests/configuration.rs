@@ -237,35 +237,35 @@ const WRONG_VALUES: &[(&str, &str)] = &[
     (
         "limits.queue_messages = \"many\"",
         "\"limits.queue_messages\" in FILE line 1 is \"many\", but it takes a whole number from 0 to \
-         1,000,000,000, for example 100000",
+         1_000_000_000, for example 100_000",
     ),
     (
         "limits.connections = 0",
-        "\"limits.connections\" in FILE line 1 is 0, but it takes a whole number from 1 to 10,000,000 \
-         or \"auto\", for example 100000",
+        "\"limits.connections\" in FILE line 1 is 0, but it takes a whole number from 1 to 10_000_000 \
+         or \"auto\", for example 100_000",
     ),
     (
         "limits.in_flight = -1",
-        "\"limits.in_flight\" in FILE line 1 is -1, but it takes a whole number from 1 to 65,535, for example 1000",
+        "\"limits.in_flight\" in FILE line 1 is -1, but it takes a whole number from 1 to 65_535, for example 1_000",
     ),
     (
         "limits.in_flight = 1.5",
-        "\"limits.in_flight\" in FILE line 1 is the fraction 1.5, but it takes a whole number from 1 to 65,535, \
-         for example 1000",
+        "\"limits.in_flight\" in FILE line 1 is the fraction 1.5, but it takes a whole number from 1 to 65_535, \
+         for example 1_000",
     ),
     (
         "limits.packet_size = \"1 M\"",
-        "\"limits.packet_size\" in FILE line 1 is \"1 M\", but it takes a size from 1 KiB to 268435460 bytes, for \
+        "\"limits.packet_size\" in FILE line 1 is \"1 M\", but it takes a size from 1 KiB to 268_435_460 bytes, for \
          example \"1 MiB\"",
     ),
     (
         "sys_interval = \"500 ms\"",
-        "\"sys_interval\" in FILE line 1 is \"500 ms\", but it takes a time from 1 s to 1 d or \"off\", for example \"10 s\"",
+        "\"sys_interval\" in FILE line 1 is \"500 ms\", but it takes a time from 1 s to 1 d or \"off\" (0), for example \"10 s\"",
     ),
     (
         "limits.keep_alive_max = \"1500 ms\"",
-        "\"limits.keep_alive_max\" in FILE line 1 is \"1500 ms\", but it takes a time from 1 s to 65535 s in whole \
-         seconds or \"unlimited\", for example \"30 min\"",
+        "\"limits.keep_alive_max\" in FILE line 1 is \"1500 ms\", but it takes a time from 1 s to 65_535 s in whole \
+         seconds or \"unlimited\" (0), for example \"30 min\"",
     ),
     (
         "auth.allow_anonymous = \"yes\"",
@@ -308,8 +308,53 @@ fn values_of_the_wrong_kind_are_refused_with_what_would_be_right() {
     assert_eq!(
         variable,
         "\"limits.in_flight\" in the environment variable ALDIS_LIMITS__IN_FLIGHT is \"x\", but it takes a whole \
-         number from 1 to 65,535, for example 1000"
+         number from 1 to 65_535, for example 1_000"
     );
+}
+
+/// Numbers as people group them are not read, for `1.000` and `1,000` mean different things in
+/// different countries; the sentence says how it is written here.
+#[test]
+fn numbers_that_are_grouped_in_another_way_are_answered_with_the_way_to_write_them() {
+    for (setting, right) in [
+        ("limits.queue_messages=100,000", "write 100_000"),
+        ("limits.queue_messages=100.000.000", "write 100_000_000"),
+        ("limits.queue_messages=100 000", "write 100_000"),
+        ("limits.queue_messages=100'000", "write 100_000"),
+        ("limits.queue_messages=\"2000\"", "write 2_000"),
+        ("limits.packet_size=1,000,000", "write 1_000_000"),
+        ("limits.keep_alive_max=3,600", "write 3_600"),
+    ] {
+        let sentence = refused(&["--set", setting]);
+        assert!(sentence.ends_with(&format!("; {right}")), "{setting}: {sentence}");
+    }
+    let in_a_file = refused_file("[limits]\nqueue_messages = 100,000\n");
+    assert!(in_a_file.starts_with("FILE line 2 is not valid TOML: "), "{in_a_file}");
+    assert!(in_a_file.ends_with("; write 100_000"), "{in_a_file}");
+    for no_number in [
+        "limits.queue_messages=a,b",
+        "limits.queue_messages=1,5",
+        "limits.queue_messages=,",
+        "limits.queue_messages=9,000,000,000",
+    ] {
+        let sentence = refused(&["--set", no_number]);
+        assert!(sentence.ends_with("for example 100_000"), "{sentence}");
+    }
+}
+
+#[test]
+fn every_number_in_a_sentence_can_be_written_as_it_is_shown() {
+    for (setting, least, most) in [
+        ("limits.queue_messages", "0", "1_000_000_000"),
+        ("limits.packet_size", "1 KiB", "268_435_460 bytes"),
+        ("limits.session_expiry_max", "0 s", "4_294_967_295 s"),
+        ("limits.retained_messages", "0", "1_000_000_000_000"),
+        ("sys_interval", "1 s", "1 d"),
+    ] {
+        let sentence = refused(&["--set", &format!("{setting}=x")]);
+        assert!(sentence.contains(&format!(" from {least} to {most}")), "{sentence}");
+        load(&["--set", &format!("{setting}={least}"), "--set", &format!("{setting}={most}")]);
+    }
 }
 
 #[test]

@@ -108,7 +108,16 @@ impl Number {
         };
         let named = |number: &u64| self.word.is_some_and(|(_, stands_for)| *number == stands_for);
         number.filter(|number| self.range.contains(number) || named(number)).ok_or_else(|| {
-            format!("is {value}, but it takes {}, for example {}", self.expected(), self.example())
+            let grouped = if let RawValue::Text(text) = value { units::parse_grouped(text) } else { None };
+            let grouped = grouped.filter(|number| {
+                let meant = self.unit.read_whole(i128::from(*number));
+                meant.is_some_and(|meant| self.range.contains(&meant))
+            });
+            let way_out = match grouped {
+                Some(number) => format!("; write {}", units::show_count(number)),
+                None => format!(", for example {}", self.example()),
+            };
+            format!("is {value}, but it takes {}{way_out}", self.expected())
         })
     }
 
@@ -120,9 +129,13 @@ impl Number {
             Unit::Milliseconds => format!("a time from {least} to {most}"),
             Unit::Seconds => format!("a time from {least} to {most} in whole seconds"),
         };
-        if let Some((word, _)) = self.word {
+        if let Some((word, stands_for)) = self.word {
             // Writing to a string does not fail.
             let _ = write!(expected, " or \"{word}\"");
+            // Mosquitto writes these as 0.
+            if stands_for == 0 {
+                expected.push_str(" (0)");
+            }
         }
         expected
     }
@@ -130,8 +143,8 @@ impl Number {
     fn example(&self) -> String {
         let default = (self.get)(&Draft::default());
         match self.unit {
-            Unit::Count if self.range.contains(&default) => default.to_string(),
-            Unit::Count => "100000".to_owned(),
+            Unit::Count if self.range.contains(&default) => self.unit.show(default),
+            Unit::Count => self.unit.show(100_000),
             Unit::Bytes if self.range.contains(&default) => format!("\"{}\"", self.unit.show(default)),
             Unit::Bytes => "\"64 MiB\"".to_owned(),
             Unit::Milliseconds => "\"10 s\"".to_owned(),

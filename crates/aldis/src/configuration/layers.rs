@@ -14,6 +14,7 @@ use super::draft::Draft;
 use super::error::{ConfigError, Origin};
 use super::raw::RawValue;
 use super::setting::{self, Setting};
+use super::units;
 use crate::arguments::Arguments;
 
 /// Size above which a file is refused, in bytes. A wrong path should not fill the memory.
@@ -79,10 +80,12 @@ fn read_file(path: &Path, draft: &mut Draft) -> Result<(), ConfigError> {
         return Err(unreadable("it is larger than 1 MiB, so it is hardly a configuration file".to_owned()));
     }
     let text = String::from_utf8(contents).map_err(|_| unreadable("it is not UTF-8 text".to_owned()))?;
-    let table = DeTable::parse(&text).map_err(|error| ConfigError::Syntax {
-        path: path.to_owned(),
-        line: error.span().map_or(1, |span| line_of(&text, span.start)),
-        what: error.message().lines().collect::<Vec<_>>().join(", "),
+    let table = DeTable::parse(&text).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_of(&text, span.start));
+        let what = error.message().lines().collect::<Vec<_>>().join(", ");
+        let hint = text.lines().nth(line - 1).and_then(grouped_number);
+        let hint = hint.map(|number| format!("; write {}", units::show_count(number)));
+        ConfigError::Syntax { path: path.to_owned(), line, what: what + &hint.unwrap_or_default() }
     })?;
     let mut entries = Vec::new();
     flatten("", table.get_ref(), &mut entries);
@@ -223,6 +226,12 @@ fn unknown(name: String, origin: Origin) -> ConfigError {
     }
     let nearest = setting::nearest(&name).map(|setting| setting.name);
     ConfigError::UnknownSetting { name, origin, nearest }
+}
+
+/// The number of a line such as `queue_messages = 100,000 # a night`.
+fn grouped_number(line: &str) -> Option<u64> {
+    let (_, value) = line.split_once('=')?;
+    units::parse_grouped(value.split_once('#').map_or(value, |(value, _)| value))
 }
 
 /// Counted from 1.

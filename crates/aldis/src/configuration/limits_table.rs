@@ -27,7 +27,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             set: |draft, number| draft.connections = chosen(number),
         }),
         default: None,
-        help: "Connections open at one time; one more is closed at once. `\"auto\"` is 100,000, or \
+        help: "Connections open at one time; one more is closed at once. `\"auto\"` is 100_000, or \
                fewer where the process may not open as many files (`ulimit -Hn`, `LimitNOFILE=`).",
         reason: "A few kilobytes each, so about a gigabyte at the most.",
     },
