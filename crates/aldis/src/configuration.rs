@@ -5,6 +5,7 @@
 //! reads files and starts nothing, so it serves the start, `--check-config` and a reload alike.
 
 mod draft;
+mod elsewhere;
 mod error;
 mod general_table;
 mod kind;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use aldis_server::{Authentication, DEFAULT_PORT, Listener, PasswordFile, Settings};
 
 use self::draft::Draft;
+pub use self::elsewhere::Hint;
 pub use self::error::{ConfigError, Origin};
 use crate::arguments::Arguments;
 use crate::machine;

@@ -212,10 +212,109 @@ fn unknown_names_are_refused_with_the_nearest_right_one() {
     );
 }
 
+/// Names that people bring from mosquitto.conf and from other brokers, and what they are told.
+const NAMES_FROM_ELSEWHERE: &[(&str, &str)] = &[
+    ("port", "did you mean \"listen\"? It takes URLs: listen = [\"tcp://127.0.0.1:1883\"]"),
+    ("listener", "did you mean \"listen\"? It takes URLs"),
+    ("limits.max_keepalive", "did you mean \"limits.keep_alive_max\"?"),
+    ("limits.message_size_limit", "did you mean \"limits.packet_size\"?"),
+    ("max_packet_size", "did you mean \"limits.packet_size\"?"),
+    ("limits.max_inflight_messages", "did you mean \"limits.in_flight\"?"),
+    ("max_queued_messages", "did you mean \"limits.queue_messages\"?"),
+    ("max_queued_bytes", "did you mean \"limits.queue_bytes\"?"),
+    ("queue_qos0_messages", "did you mean \"limits.queue_qos0\"?"),
+    ("max_connections", "did you mean \"limits.connections\"?"),
+    ("max_topic_alias", "did you mean \"limits.topic_alias_maximum\"?"),
+    ("persistent_client_expiration", "did you mean \"limits.session_expiry_max\"?"),
+    ("memory_limit", "did you mean \"limits.memory_watermark\"?"),
+    ("persistence", "storage on disk is not there yet"),
+    ("storage.autosave_interval", "storage on disk is not there yet"),
+    ("persistence_location", "did you mean \"data_dir\"?"),
+    ("log.level", "did you mean \"log.verbosity\"?"),
+    ("log.verbose", "did you mean \"log.verbosity\"?"),
+    ("log_type", "did you mean \"log.verbosity\"?"),
+    ("log_dest", "the log goes to standard error"),
+    ("auth.passwords", "did you mean \"auth.password_file\"?"),
+    ("anonymous", "did you mean \"auth.allow_anonymous\"?"),
+    ("acl_file", "ACL files are not there yet"),
+    ("certfile", "TLS is not there yet"),
+    ("tls.require_certificate", "TLS is not there yet"),
+    ("protocol", "WebSocket is not there yet"),
+    ("socket_domain", "did you mean \"listen\"? It takes URLs"),
+    ("connection", "bridges are not there yet"),
+    ("bridge_cafile", "bridges are not there yet"),
+    ("remote_username", "bridges are not there yet"),
+    ("max_qos", "it is not a setting here: every QoS is served"),
+    ("mount_point", "it is not there yet"),
+    ("set_tcp_nodelay", "it is not a setting here: TCP_NODELAY is always set"),
+    ("include_dir", "a configuration file is named with -c FILE, and there is one file"),
+    ("user", "aldis runs as the user who starts it"),
+    ("pid_file", "a service manager knows the process"),
+    ("Max-Connections", "did you mean \"limits.connections\"?"),
+];
+
+#[test]
+fn names_from_elsewhere_are_answered_with_the_right_one_or_plainly() {
+    for (name, words) in NAMES_FROM_ELSEWHERE {
+        let sentence = refused(&["--set", &format!("{name}=1")]);
+        let expected = format!("unknown setting \"{name}\" in --set; {words}");
+        assert!(sentence.starts_with(&expected), "{sentence}");
+    }
+    let in_a_table = refused_file("[tls]\ncertfile = \"x\"\n");
+    assert!(
+        in_a_table.starts_with("unknown setting \"tls.certfile\" in FILE line 2; TLS is"),
+        "{in_a_table}"
+    );
+    // The whole file, as it was.
+    let mosquitto = refused_file("# Mosquitto\nlistener 1883\nallow_anonymous true\n");
+    assert!(mosquitto.starts_with("FILE line 2 is not valid TOML: "), "{mosquitto}");
+    assert!(
+        mosquitto.ends_with("; mosquitto.conf is not read: write the settings anew, as NAME = VALUE"),
+        "{mosquitto}"
+    );
+    for (name, words) in [
+        ("ALDIS_PORT", "unknown environment variable ALDIS_PORT; did you mean ALDIS_LISTEN? It takes URLs: "),
+        (
+            "ALDIS_LOG_LEVEL",
+            "unknown environment variable ALDIS_LOG_LEVEL; did you mean ALDIS_LOG__VERBOSITY?",
+        ),
+        (
+            "ALDIS_MAX_CONNECTIONS",
+            "unknown environment variable ALDIS_MAX_CONNECTIONS; did you mean ALDIS_LIMITS__",
+        ),
+        ("ALDIS_ACL_FILE", "unknown environment variable ALDIS_ACL_FILE; ACL files are not there yet"),
+        (
+            "ALDIS_CONFIG",
+            "unknown environment variable ALDIS_CONFIG; a configuration file is named with -c FILE",
+        ),
+        (
+            "ALDIS_LIMITS",
+            "\"ALDIS_LIMITS\" in the environment is a group of settings and takes no value; set one of them, for \
+             example \"ALDIS_LIMITS__CONNECTIONS\"",
+        ),
+    ] {
+        let sentence = try_load(&[], &[(name, "1")]).unwrap_err().to_string();
+        assert!(sentence.starts_with(words), "{sentence}");
+    }
+}
+
+/// An unknown name is refused even where it would have no value, and so is one that only looks like
+/// a variable of the tests.
+#[test]
+fn no_variable_is_ignored_by_its_beginning() {
+    for name in ["ALDIS_TEST_ANYTHING", "ALDIS_LONGER", "ALDIS_LISTN", "ALDIS_"] {
+        for value in ["1", ""] {
+            let sentence = try_load(&[], &[(name, value)]).unwrap_err().to_string();
+            assert!(sentence.starts_with(&format!("unknown environment variable {name}; ")), "{sentence}");
+        }
+    }
+}
+
 #[test]
 fn variables_of_tests_and_of_kubernetes_are_left_alone() {
     let environment = [
-        ("ALDIS_TEST_ANYTHING", "1"),
+        ("ALDIS_TEST_PORT", "1"),
+        ("ALDIS_TEST_WRITE_DOCUMENTATION", "1"),
         ("ALDIS_LONG", "1"),
         ("ALDIS_SERVICE_HOST", "10.0.0.1"),
         ("ALDIS_SERVICE_PORT", "1883"),

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use aldis_server::PasswordFileError;
 
+use super::elsewhere::Hint;
+use super::setting;
+
 /// Where a value was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
@@ -17,6 +20,8 @@ pub enum Origin {
     },
     /// An environment variable, by its name.
     Environment(String),
+    /// An environment variable that is named already.
+    Variables,
     /// `--set`.
     Set,
     /// An option of its own, such as `--listen`.
@@ -28,6 +33,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::File { path, line } => write!(out, "in {} line {line}", path.display()),
             Origin::Environment(name) => write!(out, "in the environment variable {name}"),
+            Origin::Variables => write!(out, "in the environment"),
             Origin::Set => write!(out, "in --set"),
             Origin::Option(name) => write!(out, "in {name}"),
         }
@@ -59,15 +65,15 @@ pub enum ConfigError {
         name: String,
         /// Where it was written.
         origin: Origin,
-        /// The setting that was probably meant.
-        nearest: Option<&'static str>,
+        /// What was probably meant.
+        hint: Option<Hint>,
     },
     /// There is no such environment variable.
     UnknownVariable {
         /// As it was written.
         name: String,
-        /// The variable that was probably meant.
-        nearest: Option<String>,
+        /// What was probably meant, as a setting.
+        hint: Option<Hint>,
     },
     /// The name of a group of settings was given a value.
     Section {
@@ -76,7 +82,7 @@ pub enum ConfigError {
         /// Where it was written.
         origin: Origin,
         /// A setting of the group, as an example.
-        example: &'static str,
+        example: String,
     },
     /// The value of a setting is of the wrong kind, out of range, or cannot be meant.
     BadValue {
@@ -121,22 +127,15 @@ impl fmt::Display for ConfigError {
             ConfigError::Syntax { path, line, what } => {
                 write!(out, "{} line {line} is not valid TOML: {what}", path.display())
             }
-            ConfigError::UnknownSetting { name, origin, nearest } => {
+            ConfigError::UnknownSetting { name, origin, hint } => {
                 write!(out, "unknown setting \"{name}\" {origin}; ")?;
-                match nearest {
-                    Some(nearest) => write!(out, "did you mean \"{nearest}\"?"),
-                    None => write!(out, "docs/configuration.md lists all settings"),
-                }
+                let otherwise = "docs/configuration.md lists all settings";
+                write_hint(out, *hint, |setting| format!("\"{setting}\""), otherwise)
             }
-            ConfigError::UnknownVariable { name, nearest } => {
+            ConfigError::UnknownVariable { name, hint } => {
                 write!(out, "unknown environment variable {name}; ")?;
-                match nearest {
-                    Some(nearest) => write!(out, "did you mean {nearest}?"),
-                    None => write!(
-                        out,
-                        "unset it: names that begin with ALDIS_ are settings, and none is like it"
-                    ),
-                }
+                let otherwise = "unset it: names that begin with ALDIS_ are settings, and none is like it";
+                write_hint(out, *hint, setting::variable, otherwise)
             }
             ConfigError::Section { name, origin, example } => write!(
                 out,
@@ -161,6 +160,22 @@ impl fmt::Display for ConfigError {
             ),
             ConfigError::Passwords(error) => error.fmt(out),
         }
+    }
+}
+
+fn write_hint(
+    out: &mut fmt::Formatter<'_>,
+    hint: Option<Hint>,
+    show: impl Fn(&str) -> String,
+    otherwise: &str,
+) -> fmt::Result {
+    match hint {
+        Some(Hint { setting: Some(setting), words: "" }) => write!(out, "did you mean {}?", show(setting)),
+        Some(Hint { setting: Some(setting), words }) => {
+            write!(out, "did you mean {}? {words}", show(setting))
+        }
+        Some(Hint { setting: None, words }) => out.write_str(words),
+        None => out.write_str(otherwise),
     }
 }
 

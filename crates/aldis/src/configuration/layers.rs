@@ -22,8 +22,19 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 const PREFIX: &str = "ALDIS_";
 
-/// Variables with these beginnings belong to the tests.
-const NOT_SETTINGS: [&str; 2] = ["ALDIS_TEST_", "ALDIS_LONG"];
+/// Variables of this project's tests. Whoever runs those may start a broker from the same shell.
+const NOT_SETTINGS: [&str; 10] = [
+    "ALDIS_LONG",
+    "ALDIS_TEST_BROKER",
+    "ALDIS_TEST_DEADLINE",
+    "ALDIS_TEST_DEAF",
+    "ALDIS_TEST_HOST",
+    "ALDIS_TEST_NODE",
+    "ALDIS_TEST_PORT",
+    "ALDIS_TEST_PREFIX",
+    "ALDIS_TEST_VENV",
+    "ALDIS_TEST_WRITE_DOCUMENTATION",
+];
 
 /// Lays all layers over the defaults.
 pub(crate) fn read(
@@ -83,8 +94,7 @@ fn read_file(path: &Path, draft: &mut Draft) -> Result<(), ConfigError> {
     let table = DeTable::parse(&text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(&text, span.start));
         let what = error.message().lines().collect::<Vec<_>>().join(", ");
-        let hint = text.lines().nth(line - 1).and_then(grouped_number);
-        let hint = hint.map(|number| format!("; write {}", units::show_count(number)));
+        let hint = text.lines().nth(line - 1).and_then(syntax_hint);
         ConfigError::Syntax { path: path.to_owned(), line, what: what + &hint.unwrap_or_default() }
     })?;
     let mut entries = Vec::new();
@@ -139,10 +149,12 @@ fn read_environment(
     variables.sort();
     for (name, value) in variables {
         let Some(setting) = setting::all().find(|setting| setting.variable() == name) else {
-            let dotted = name.strip_prefix(PREFIX).unwrap_or(&name).replace("__", ".");
-            let nearest = setting::nearest(&dotted).map(Setting::variable);
-            return Err(ConfigError::UnknownVariable { name, nearest });
+            return Err(unknown_variable(name));
         };
+        // As good as unset, which is how Compose files and service managers leave things out.
+        if value.is_empty() {
+            continue;
+        }
         let origin = Origin::Environment(name);
         let Some(word) = value.to_str() else {
             let what = "is not UTF-8 text".to_owned();
@@ -153,13 +165,9 @@ fn read_environment(
     Ok(())
 }
 
-/// Whether a variable is meant as a setting. An empty one is as good as unset, which is how
-/// Compose files and service managers leave things out.
+/// Whether a variable is meant as a setting.
 fn is_for_us(name: &str, value: &OsStr) -> bool {
-    name.starts_with(PREFIX)
-        && !value.is_empty()
-        && !NOT_SETTINGS.iter().any(|prefix| name.starts_with(prefix))
-        && !is_service_link(name, value)
+    name.starts_with(PREFIX) && !NOT_SETTINGS.contains(&name) && !is_service_link(name, value)
 }
 
 /// Kubernetes sets `ALDIS_SERVICE_HOST`, `ALDIS_PORT=tcp://10.0.0.1:1883`,
@@ -222,16 +230,30 @@ fn read_options(arguments: &Arguments, draft: &mut Draft) -> Result<(), ConfigEr
 
 fn unknown(name: String, origin: Origin) -> ConfigError {
     if let Some(example) = setting::first_of_group(&name) {
-        return ConfigError::Section { name, origin, example: example.name };
+        return ConfigError::Section { name, origin, example: example.name.to_owned() };
     }
-    let nearest = setting::nearest(&name).map(|setting| setting.name);
-    ConfigError::UnknownSetting { name, origin, nearest }
+    let hint = setting::hint(&name);
+    ConfigError::UnknownSetting { name, origin, hint }
 }
 
-/// The number of a line such as `queue_messages = 100,000 # a night`.
-fn grouped_number(line: &str) -> Option<u64> {
-    let (_, value) = line.split_once('=')?;
-    units::parse_grouped(value.split_once('#').map_or(value, |(value, _)| value))
+fn unknown_variable(name: String) -> ConfigError {
+    let dotted = name.strip_prefix(PREFIX).unwrap_or(&name).replace("__", ".").to_ascii_lowercase();
+    if let Some(example) = setting::first_of_group(&dotted) {
+        return ConfigError::Section { name, origin: Origin::Variables, example: example.variable() };
+    }
+    let hint = setting::hint(&dotted);
+    ConfigError::UnknownVariable { name, hint }
+}
+
+/// What was probably meant by a line that is not TOML.
+fn syntax_hint(line: &str) -> Option<String> {
+    let line = line.split_once('#').map_or(line, |(line, _)| line);
+    if let Some((_, value)) = line.split_once('=') {
+        return units::parse_grouped(value).map(|number| format!("; write {}", units::show_count(number)));
+    }
+    let (key, _) = line.trim().split_once(' ')?;
+    let is_mosquitto = setting::hint(key).is_some();
+    is_mosquitto.then(|| "; mosquitto.conf is not read: write the settings anew, as NAME = VALUE".to_owned())
 }
 
 /// Counted from 1.

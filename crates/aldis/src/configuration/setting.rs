@@ -4,6 +4,7 @@
 //! `docs/configuration.md` all come from it.
 
 use super::draft::Draft;
+use super::elsewhere::{self, Hint};
 use super::general_table::GENERAL;
 use super::kind::Kind;
 use super::limits_table::LIMITS;
@@ -24,7 +25,7 @@ pub(crate) struct Setting {
 impl Setting {
     /// The environment variable: `ALDIS_LIMITS__QUEUE_MESSAGES`.
     pub(crate) fn variable(&self) -> String {
-        format!("ALDIS_{}", self.name.replace('.', "__").to_ascii_uppercase())
+        variable(self.name)
     }
 
     /// The default as it would be written.
@@ -35,6 +36,11 @@ impl Setting {
             (None, _) => "none".to_owned(),
         }
     }
+}
+
+/// The environment variable of the setting or group of this name.
+pub(crate) fn variable(name: &str) -> String {
+    format!("ALDIS_{}", name.replace('.', "__").to_ascii_uppercase())
 }
 
 /// Every setting, in the order of the documentation.
@@ -52,11 +58,17 @@ pub(crate) fn first_of_group(group: &str) -> Option<&'static Setting> {
     all().find(|setting| setting.name.split_once('.').is_some_and(|(of, _)| of == group))
 }
 
+/// What was probably meant by a name that is no setting: known from elsewhere, or a slip.
+pub(crate) fn hint(name: &str) -> Option<Hint> {
+    let slip = || nearest(name).map(|setting| Hint { setting: Some(setting.name), words: "" });
+    elsewhere::hint(name).or_else(slip)
+}
+
 /// The setting whose name is so near to `name` that it was probably meant.
 ///
 /// A name without its group (`queue_messages`), with the wrong one (`limit.queue_messages`) or with
 /// another separator (`limits-queue-messages`) is as near as a slip of the finger.
-pub(crate) fn nearest(name: &str) -> Option<&'static Setting> {
+fn nearest(name: &str) -> Option<&'static Setting> {
     let name = name.to_ascii_lowercase().replace('-', "_");
     let last = last_part(&name);
     let distance = |setting: &Setting| {
