@@ -75,6 +75,18 @@ pub fn load_with(
 ) -> Result<Config, ConfigError> {
     let draft = layers::read(arguments, environment)?;
     let listeners = draft.listen.clone().unwrap_or_else(|| Listener::loopback(DEFAULT_PORT));
+    if let Some(address) = draft.metrics
+        && let Some(listener) = listeners.iter().find(|listener| listen::collide(listener.address, address))
+    {
+        let origin_of = |name| draft.origins.get(name).cloned();
+        return Err(ConfigError::MetricsCollide {
+            address,
+            // Metrics are off unless somebody asks for them.
+            origin: origin_of("metrics").unwrap_or(Origin::Set),
+            listener: listen::show(listener),
+            listener_origin: origin_of("listen"),
+        });
+    }
     complete(draft, listeners)
 }
 

@@ -1,6 +1,7 @@
 //! Everything that can be wrong with a configuration, each as one sentence with the way out.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use aldis_server::PasswordFileError;
@@ -103,6 +104,17 @@ pub enum ConfigError {
         /// Where the list was given.
         Origin,
     ),
+    /// Metrics and MQTT are to be served on one port.
+    MetricsCollide {
+        /// Where metrics were to be served.
+        address: SocketAddr,
+        /// Where that was said.
+        origin: Origin,
+        /// The listener that has the port, as a URL.
+        listener: String,
+        /// Where that was said; `None` for the default listeners.
+        listener_origin: Option<Origin>,
+    },
     /// Others can connect, and nothing says who may.
     Exposed(
         /// The listener, as a URL.
@@ -152,6 +164,15 @@ impl fmt::Display for ConfigError {
                 "-p changes the port of the default listeners, but \"listen\" is given {origin}; change the port \
                  there, or use --listen instead of -p"
             ),
+            ConfigError::MetricsCollide { address, origin, listener, listener_origin } => {
+                write!(out, "\"metrics\" {origin} is {address}, where MQTT is served ({listener}")?;
+                match listener_origin {
+                    Some(origin) => write!(out, " {origin})")?,
+                    None => write!(out, ", a default listener)")?,
+                }
+                let port = if address.port() == 9234 { 9235 } else { 9234 };
+                write!(out, "; give one of the two another port, for example --metrics 127.0.0.1:{port}")
+            }
             ConfigError::Exposed(listener) => write!(
                 out,
                 "other machines can reach the listener {listener}, and nothing says who may connect; set \

@@ -60,11 +60,7 @@ impl Kind {
             (Kind::Path { example, .. }, _) => {
                 return Err(format!("is {value}, but it takes a path, for example {example:?}"));
             }
-            (Kind::Metrics, RawValue::Text(text)) => draft.metrics = listen::parse_metrics(text)?,
-            (Kind::Metrics, _) => {
-                let example = "for example \"127.0.0.1:9234\"";
-                return Err(format!("is {value}, but it takes an IP address with a port, {example}"));
-            }
+            (Kind::Metrics, _) => draft.metrics = listen::parse_metrics(value)?,
             (Kind::Listeners, _) => draft.listen = Some(listen::parse_listeners(value)?),
         }
         Ok(())
