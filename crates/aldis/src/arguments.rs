@@ -2,7 +2,7 @@
 //!
 //! What an option does to the configuration is decided in [`configuration`](crate::configuration),
 //! where options are the last of four layers. Options whose values can be wrong in interesting ways
-//! (`--listen`, `--set`, `--metrics`) are plain text here, so that the same checks and the same
+//! (`-p`, `--listen`, `--set`, `--metrics`) are plain text here, so that the same checks and the same
 //! sentences hold for them as for the file. A later subcommand becomes an `Option<Command>` field
 //! with `#[command(subcommand)]`; without one, `aldis` stays the broker.
 
@@ -33,8 +33,8 @@ pub struct Arguments {
     pub config: Option<PathBuf>,
 
     /// Port of the default listeners on loopback, instead of 1883
-    #[arg(short, long, value_name = "PORT")]
-    pub port: Option<u16>,
+    #[arg(short, long, value_name = "PORT", allow_negative_numbers = true)]
+    pub port: Option<String>,
 
     /// Accept MQTT here instead, for example tcp://0.0.0.0:1883 (may be repeated)
     #[arg(long, value_name = "tcp://HOST:PORT")]

@@ -81,7 +81,7 @@ pub fn load_with(
         let origin_of = |name| draft.origins.get(name).cloned();
         return Err(ConfigError::MetricsCollide {
             address,
-            // Metrics are off unless somebody asks for them.
+            // An address that is set was set somewhere.
             origin: origin_of("metrics").unwrap_or(Origin::Set),
             listener: listen::show(listener),
             listener_origin: origin_of("listen"),
@@ -149,7 +149,7 @@ fn complete(draft: Draft, listeners: Vec<Listener>) -> Result<Config, ConfigErro
     {
         return Err(ConfigError::Exposed(listen::show(listener)));
     }
-    let passwords = draft.password_file.as_deref().map(PasswordFile::load).transpose()?;
+    let passwords = read_passwords(&draft)?;
     let mut limits = draft.limits.clone();
     limits.connections = draft.connections.unwrap_or_else(|| fitting(limits.connections));
     limits.memory_watermark = draft.memory_watermark.unwrap_or_else(|| half_of(machine::memory()));
@@ -170,6 +170,17 @@ fn complete(draft: Draft, listeners: Vec<Listener>) -> Result<Config, ConfigErro
         password_file: draft.password_file.clone(),
         verbosity: draft.verbosity,
         draft,
+    })
+}
+
+fn read_passwords(draft: &Draft) -> Result<Option<PasswordFile>, ConfigError> {
+    let Some(path) = &draft.password_file else { return Ok(None) };
+    // An error with a relative path would not say where the file was looked for.
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    PasswordFile::load(&whole).map(Some).map_err(|error| {
+        // A path that is set was set somewhere.
+        let origin = draft.origins.get("auth.password_file").cloned().unwrap_or(Origin::Set);
+        ConfigError::Passwords { origin, error }
     })
 }
 

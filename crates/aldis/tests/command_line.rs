@@ -97,5 +97,7 @@ fn help_and_version_are_there_and_wrong_usage_exits_with_2() {
     }
     let version = String::from_utf8(aldis(&["--version"], &[]).stdout).unwrap();
     assert_eq!(version, format!("aldis {}\n", env!("CARGO_PKG_VERSION")));
+    // A value that is wrong is the fault of a setting, and told like every other.
+    assert!(refused(&["-p", "abc"], &[]).starts_with("-p \"abc\" is not a port"));
     assert_eq!(aldis(&["--no-such-option"], &[]).status.code(), Some(2));
 }

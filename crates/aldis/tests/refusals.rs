@@ -3,6 +3,10 @@
 
 mod loading;
 
+use std::io::ErrorKind;
+
+use aldis::configuration::ConfigError;
+
 use crate::loading::{Folder, load, refused, try_load};
 
 /// The sentence about a file with these lines, with the file's path replaced by FILE.
@@ -310,11 +314,23 @@ fn every_number_in_a_sentence_can_be_written_as_it_is_shown() {
 }
 
 #[test]
-fn files_that_cannot_be_read_are_named() {
+fn files_that_cannot_be_read_are_named_with_the_way_out() {
     assert_eq!(
         refused(&["-c", "/nonexistent/aldis.toml"]),
-        "cannot read the configuration file /nonexistent/aldis.toml: No such file or directory (os error 2)"
+        "cannot read the configuration file /nonexistent/aldis.toml: No such file or directory (os error 2); correct the \
+         path after -c, or leave -c out: no file is needed"
     );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display();
+    assert_eq!(
+        refused(&["-c", &path.to_string()]),
+        format!(
+            "cannot read the configuration file {path}: Is a directory (os error 21); name a file in it, for example \
+             -c {path}/aldis.toml"
+        )
+    );
+    let here = std::env::current_dir().unwrap();
+    assert!(refused(&["-c", "nowhere.toml"]).contains(&format!("file {}/nowhere.toml: ", here.display())));
     let sentence = refused_file("a = 1\nb = = 2\n");
     assert!(sentence.starts_with("FILE line 2 is not valid TOML: "), "{sentence}");
     let sentence = refused_file("[limits]\nin_flight = 1\nin_flight = 2\n");
@@ -354,6 +370,18 @@ fn listeners_that_collide_with_each_other_are_named() {
 }
 
 #[test]
+fn a_port_that_is_none_is_answered_with_one_that_is() {
+    for port in ["70000", "abc", "-1", "1884x", "+5", ""] {
+        assert_eq!(
+            refused(&["-p", port]),
+            format!("-p \"{port}\" is not a port; write a number from 0 to 65535, for example -p 1884")
+        );
+    }
+    load(&["-p", "0"]);
+    load(&["--port", "65535"]);
+}
+
+#[test]
 fn metrics_on_the_port_of_a_listener_are_refused_with_both_names() {
     assert_eq!(
         refused(&["-p", "1884", "--metrics", "127.0.0.1:1884"]),
@@ -371,6 +399,45 @@ fn metrics_on_the_port_of_a_listener_are_refused_with_both_names() {
     assert!(sentence.ends_with("for example --metrics 127.0.0.1:9235"), "{sentence}");
     load(&["--metrics", "127.0.0.1:1884"]);
     load(&["-p", "0", "--metrics", "127.0.0.1:0"]);
+}
+
+/// Whoever may read everything (root) cannot see this from the file system.
+#[test]
+fn a_file_that_may_not_be_read_is_answered_with_who_must_be_let_in() {
+    let error = ConfigError::Unreadable {
+        path: "/etc/aldis/aldis.toml".into(),
+        kind: ErrorKind::PermissionDenied,
+        what: "Permission denied (os error 13)".to_owned(),
+    };
+    assert_eq!(
+        error.to_string(),
+        "cannot read the configuration file /etc/aldis/aldis.toml: Permission denied (os error 13); let the user that \
+         aldis runs as read it and enter its folder"
+    );
+}
+
+#[test]
+fn a_password_file_that_cannot_be_read_is_named_with_its_setting_and_how_to_make_it() {
+    let folder = Folder::with("# users\n\n[auth]\npassword_file = \"nobody\"\n");
+    let path = folder.0.path().join("nobody").display().to_string();
+    let rest = format!(
+        "cannot read the password file {path}: No such file or directory (os error 2); make it with: \
+         mosquitto_passwd -c {path} USER"
+    );
+    let file = folder.file();
+    assert_eq!(refused(&["-c", &file]), format!("\"auth.password_file\" in {file} line 4: {rest}"));
+    let set = format!("auth.password_file={path}");
+    assert_eq!(refused(&["--set", &set]), format!("\"auth.password_file\" in --set: {rest}"));
+    let sentence = try_load(&[], &[("ALDIS_AUTH__PASSWORD_FILE", "nobody")]).unwrap_err().to_string();
+    let here = std::env::current_dir().unwrap();
+    let start = format!(
+        "\"auth.password_file\" in the environment variable ALDIS_AUTH__PASSWORD_FILE: cannot read the password file \
+         {}/nobody: ",
+        here.display()
+    );
+    assert!(sentence.starts_with(&start), "{sentence}");
+    let set = format!("auth.password_file={}", folder.0.path().display());
+    assert!(refused(&["--set", &set]).ends_with("Is a directory (os error 21); name a file in it"));
 }
 
 #[test]

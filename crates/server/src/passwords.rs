@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -50,8 +50,9 @@ impl PasswordFile {
     /// The file cannot be read, is larger than [`MAX_FILE_BYTES`], or has a line that
     /// [`parse`](PasswordFile::parse) refuses.
     pub fn load(path: &Path) -> Result<PasswordFile, PasswordFileError> {
-        let unreadable = |error: std::io::Error| PasswordFileError::Unreadable {
+        let unreadable = |error: io::Error| PasswordFileError::Unreadable {
             file: path.to_owned(),
+            kind: error.kind(),
             what: error.to_string(),
         };
         let mut contents = Vec::new();
@@ -59,7 +60,8 @@ impl PasswordFile {
         file.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents).map_err(unreadable)?;
         if u64::try_from(contents.len()).is_ok_and(|size| size > MAX_FILE_BYTES) {
             let what = format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20);
-            return Err(PasswordFileError::Unreadable { file: path.to_owned(), what });
+            let kind = io::ErrorKind::FileTooLarge;
+            return Err(PasswordFileError::Unreadable { file: path.to_owned(), kind, what });
         }
         PasswordFile::parse(&contents, path)
     }
@@ -123,6 +125,8 @@ pub enum PasswordFileError {
     Unreadable {
         /// The file as it was named.
         file: PathBuf,
+        /// What the system said, to decide what to do about it.
+        kind: io::ErrorKind,
         /// What the system said.
         what: String,
     },
@@ -140,8 +144,17 @@ pub enum PasswordFileError {
 impl fmt::Display for PasswordFileError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PasswordFileError::Unreadable { file, what } => {
-                write!(out, "cannot read the password file {}: {what}", file.display())
+            PasswordFileError::Unreadable { file, kind, what } => {
+                let file = file.display();
+                write!(out, "cannot read the password file {file}: {what}")?;
+                match kind {
+                    io::ErrorKind::NotFound => write!(out, "; make it with: mosquitto_passwd -c {file} USER"),
+                    io::ErrorKind::IsADirectory => write!(out, "; name a file in it"),
+                    io::ErrorKind::PermissionDenied => {
+                        write!(out, "; let the user that the broker runs as read it and enter its folder")
+                    }
+                    _ => Ok(()),
+                }
             }
             PasswordFileError::BadLine { file, line, what } => {
                 write!(out, "password file {} line {line}: {what}", file.display())

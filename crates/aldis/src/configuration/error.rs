@@ -1,8 +1,9 @@
 //! Everything that can be wrong with a configuration, each as one sentence with the way out.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use aldis_server::PasswordFileError;
 
@@ -46,8 +47,10 @@ impl fmt::Display for Origin {
 pub enum ConfigError {
     /// The file cannot be read at all.
     Unreadable {
-        /// The file as it was named.
+        /// The whole path.
         path: PathBuf,
+        /// What the system said, to decide what to do about it.
+        kind: io::ErrorKind,
         /// What the system said.
         what: String,
     },
@@ -121,21 +124,23 @@ pub enum ConfigError {
         String,
     ),
     /// The password file is bad.
-    Passwords(PasswordFileError),
-}
-
-impl From<PasswordFileError> for ConfigError {
-    fn from(error: PasswordFileError) -> ConfigError {
-        ConfigError::Passwords(error)
-    }
+    Passwords {
+        /// Where the file was named.
+        origin: Origin,
+        /// What is wrong with it.
+        error: PasswordFileError,
+    },
+    /// `-p` with something else than a port.
+    BadPort(
+        /// As it was written.
+        String,
+    ),
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConfigError::Unreadable { path, what } => {
-                write!(out, "cannot read the configuration file {}: {what}", path.display())
-            }
+            ConfigError::Unreadable { path, kind, what } => write_unreadable(out, path, *kind, what),
             ConfigError::Syntax { path, line, what } => {
                 write!(out, "{} line {line} is not valid TOML: {what}", path.display())
             }
@@ -179,8 +184,33 @@ impl fmt::Display for ConfigError {
                  auth.password_file to a file made with mosquitto_passwd, or auth.allow_anonymous = true to let \
                  everybody in"
             ),
-            ConfigError::Passwords(error) => error.fmt(out),
+            ConfigError::Passwords { origin, error } => {
+                write!(out, "\"auth.password_file\" {origin}: {error}")
+            }
+            ConfigError::BadPort(given) => {
+                write!(out, "-p {given:?} is not a port; write a number from 0 to 65535, for example -p 1884")
+            }
         }
+    }
+}
+
+fn write_unreadable(
+    out: &mut fmt::Formatter<'_>,
+    path: &Path,
+    kind: io::ErrorKind,
+    what: &str,
+) -> fmt::Result {
+    let path = path.display();
+    write!(out, "cannot read the configuration file {path}: {what}")?;
+    match kind {
+        io::ErrorKind::NotFound => {
+            write!(out, "; correct the path after -c, or leave -c out: no file is needed")
+        }
+        io::ErrorKind::IsADirectory => write!(out, "; name a file in it, for example -c {path}/aldis.toml"),
+        io::ErrorKind::PermissionDenied => {
+            write!(out, "; let the user that aldis runs as read it and enter its folder")
+        }
+        _ => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use aldis_server::Listener;
@@ -81,16 +81,20 @@ fn put_word(
 }
 
 fn read_file(path: &Path, draft: &mut Draft) -> Result<(), ConfigError> {
-    let unreadable = |what: String| ConfigError::Unreadable { path: path.to_owned(), what };
+    let unreadable = |kind: io::ErrorKind, what: String| {
+        // A relative path would not say where the file was looked for.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        ConfigError::Unreadable { path, kind, what }
+    };
     let mut contents = Vec::new();
-    let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut contents)
-        .map_err(|error| unreadable(error.to_string()))?;
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents));
+    read.map_err(|error| unreadable(error.kind(), error.to_string()))?;
     if u64::try_from(contents.len()).is_ok_and(|size| size > MAX_FILE_BYTES) {
-        return Err(unreadable("it is larger than 1 MiB, so it is hardly a configuration file".to_owned()));
+        let what = "it is larger than 1 MiB, so it is hardly a configuration file".to_owned();
+        return Err(unreadable(io::ErrorKind::FileTooLarge, what));
     }
-    let text = String::from_utf8(contents).map_err(|_| unreadable("it is not UTF-8 text".to_owned()))?;
+    let text = String::from_utf8(contents)
+        .map_err(|_| unreadable(io::ErrorKind::InvalidData, "it is not UTF-8 text".to_owned()))?;
     let table = DeTable::parse(&text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(&text, span.start));
         let what = error.message().lines().collect::<Vec<_>>().join(", ");
@@ -218,7 +222,10 @@ fn read_options(arguments: &Arguments, draft: &mut Draft) -> Result<(), ConfigEr
         draft.data_dir = Some(path.clone());
         draft.origins.insert("data_dir", Origin::Option("--data-dir"));
     }
-    if let Some(port) = arguments.port {
+    if let Some(given) = &arguments.port {
+        // A `+` would parse.
+        let port = given.starts_with(|first: char| first.is_ascii_digit()).then(|| given.parse().ok());
+        let Some(Some(port)) = port else { return Err(ConfigError::BadPort(given.clone())) };
         if let Some(origin) = draft.origins.get("listen") {
             return Err(ConfigError::PortWithListen(origin.clone()));
         }
