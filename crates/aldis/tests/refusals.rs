@@ -3,6 +3,7 @@
 
 mod loading;
 
+use std::fs;
 use std::io::ErrorKind;
 
 use aldis::configuration::ConfigError;
@@ -438,6 +439,37 @@ fn a_password_file_that_cannot_be_read_is_named_with_its_setting_and_how_to_make
     assert!(sentence.starts_with(&start), "{sentence}");
     let set = format!("auth.password_file={}", folder.0.path().display());
     assert!(refused(&["--set", &set]).ends_with("Is a directory (os error 21); name a file in it"));
+}
+
+/// Hashes of other programs are not plain text, and `mosquitto_passwd -U` would hash them once more.
+#[test]
+fn a_hash_of_another_kind_is_not_called_plain_text() {
+    let folder = Folder::with("auth.password_file = \"users\"\n");
+    let users = folder.0.path().join("users");
+    let sentence = |hash: &str| {
+        fs::write(&users, format!("alice:{hash}\n")).unwrap();
+        refused(&["-c", &folder.file()])
+    };
+    let path = users.display();
+    for (hash, kind) in [
+        ("$5$saltsalt$hash", "$5$"),
+        ("$2y$10$abcdefghijklmnopqrstuv", "$2y$"),
+        ("$y$j9T$salt$hash", "$y$"),
+        ("$apr1$salt$hash", "$apr1$"),
+        ("PBKDF2$sha512$100000$salt$hash", "PBKDF2$"),
+    ] {
+        let sentence = sentence(hash);
+        let expected = format!(
+            "user \"alice\" has a hash of kind {kind}, which is not Mosquitto's; write the line anew with: \
+             mosquitto_passwd {path} 'alice'"
+        );
+        assert!(sentence.ends_with(&expected), "{sentence}");
+    }
+    for plain in ["$ecret", "$my$secret", "$", "pa$$word"] {
+        let sentence = sentence(plain);
+        assert!(sentence.contains("has a password in plain text"), "{sentence}");
+        assert!(!sentence.contains("my$") && !sentence.contains("ecret;"), "{sentence}");
+    }
 }
 
 #[test]

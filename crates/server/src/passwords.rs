@@ -257,10 +257,15 @@ fn parse_password(text: &str, user: &str, path: &Path) -> Result<StoredPassword,
             ));
         }
         _ => {
-            return Err(format!(
-                "user \"{user}\" has a password in plain text; convert the file with: mosquitto_passwd -U {}",
-                path.display()
-            ));
+            return Err(match foreign_kind(text) {
+                Some(kind) => {
+                    format!("user \"{user}\" has a hash of kind {kind}, which is not Mosquitto's; {renew}")
+                }
+                None => format!(
+                    "user \"{user}\" has a password in plain text; convert the file with: mosquitto_passwd -U {}",
+                    path.display()
+                ),
+            });
         }
     };
     let (Some(salt), Some(hash), None) = (fields.next(), fields.next(), fields.next()) else {
@@ -280,6 +285,16 @@ fn parse_password(text: &str, user: &str, path: &Path) -> Result<StoredPassword,
         ));
     };
     Ok(StoredPassword { scheme, salt: salt.into_boxed_slice(), hash })
+}
+
+/// How a hash of crypt(3) or of a well-known tool begins. A list, and not any text between dollar
+/// signs: that could be a password, and errors show no password.
+fn foreign_kind(text: &str) -> Option<&'static str> {
+    const KINDS: [&str; 13] = [
+        "$1$", "$2$", "$2a$", "$2b$", "$2x$", "$2y$", "$5$", "$y$", "$gy$", "$apr1$", "$sha1$", "$pbkdf2",
+        "PBKDF2$",
+    ];
+    KINDS.into_iter().find(|kind| text.starts_with(kind))
 }
 
 fn parse_iterations(text: &str) -> Result<Scheme, String> {
