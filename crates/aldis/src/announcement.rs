@@ -3,10 +3,12 @@
 //! Only texts; who writes them where is in `run.rs`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use aldis_server::{DEFAULT_PORT, Listener};
 
 use crate::configuration::Config;
+use crate::configuration::units::show_milliseconds;
 use crate::machine;
 
 /// Said while there is no log on disk.
@@ -97,4 +99,16 @@ pub fn too_few_open_files(limit: Option<u64>, connections: usize) -> Option<Stri
         "this process may open {limit} files, which is room for {room} connections of limits.connections = \
          {connections}; raise the hard limit (systemd: LimitNOFILE=, shell: ulimit -Hn) or lower the setting"
     ))
+}
+
+/// The last line of a clean stop, and whether that is a warning.
+#[must_use]
+pub fn stopped(cut_off: usize, deadline: Duration) -> (bool, String) {
+    let clients = match cut_off {
+        0 => return (false, "stopped".to_owned()),
+        1 => "1 client was".to_owned(),
+        more => format!("{more} clients were"),
+    };
+    let deadline = show_milliseconds(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX));
+    (true, format!("stopped; {clients} cut off without being told (shutdown_deadline = {deadline})"))
 }

@@ -14,7 +14,7 @@ mod limits_table;
 mod listen;
 mod raw;
 pub(crate) mod setting;
-mod units;
+pub(crate) mod units;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -113,9 +113,12 @@ async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<E
             Ok(ExitCode::FAILURE)
         }
         finished = tokio::time::timeout(deadline, server.shutdown()) => {
-            match finished {
-                Ok(_) => info!("stopped"),
-                Err(_) => warn!("stopped after shutdown_deadline; some clients were not told"),
+            let deadline = config.settings.shutdown_deadline;
+            match finished.map(|cut_off| announcement::stopped(cut_off, deadline)) {
+                Ok((false, line)) => info!("{line}"),
+                Ok((true, line)) => warn!("{line}"),
+                // The server keeps its deadline; where it does not, nobody counted.
+                Err(_) => warn!("stopped after the shutdown_deadline; some clients were not told"),
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use aldis::announcement::{too_few_open_files, try_next, who_may_connect};
+use aldis::announcement::{stopped, too_few_open_files, try_next, who_may_connect};
 use aldis::arguments::Arguments;
 use aldis::configuration::{Config, load_with};
 use clap::Parser;
@@ -73,4 +74,13 @@ fn too_few_open_files_are_said_with_the_way_out() {
     let line = too_few_open_files(Some(4096), 100_000).unwrap();
     assert!(line.contains("may open 4096 files, which is room for 4032 connections"), "{line}");
     assert!(line.contains("LimitNOFILE="), "{line}");
+}
+
+#[test]
+fn who_was_cut_off_at_the_end_is_counted() {
+    let stopped = |cut_off| stopped(cut_off, Duration::from_millis(1_500));
+    assert_eq!(stopped(0), (false, "stopped".to_owned()));
+    let line = "stopped; 1 client was cut off without being told (shutdown_deadline = 1_500 ms)";
+    assert_eq!(stopped(1), (true, line.to_owned()));
+    assert!(stopped(20).1.starts_with("stopped; 20 clients were cut off"));
 }
