@@ -11,7 +11,7 @@ mod general_table;
 mod kind;
 mod layers;
 mod limits_table;
-mod listen;
+pub(crate) mod listen;
 mod raw;
 pub(crate) mod setting;
 pub(crate) mod units;
@@ -115,28 +115,16 @@ impl Config {
         Ok(Reload { config, needs_restart })
     }
 
-    /// What `--check-config` says: one line for each thing that is open or closed.
+    /// Whether `auth.allow_anonymous` was set, rather than following from the listeners.
     #[must_use]
-    pub fn summary(&self) -> String {
-        let mut lines: Vec<String> = Vec::new();
-        for listener in &self.settings.listeners {
-            let condition = if listener.optional { " where IPv6 exists" } else { "" };
-            lines.push(format!("would listen on {}{condition}", listen::show(listener)));
-        }
-        let authentication = &self.settings.authentication;
-        lines.push(match (authentication.allow_anonymous, &authentication.passwords) {
-            (true, None) => "anonymous clients would be let in".to_owned(),
-            (true, Some(users)) => format!("anonymous clients would be let in, and {} users", users.len()),
-            (false, Some(users)) => format!("{} users would be let in, and nobody else", users.len()),
-            (false, None) => {
-                "nobody would be let in: set auth.password_file or auth.allow_anonymous".to_owned()
-            }
-        });
-        if let Some(address) = self.settings.metrics {
-            lines.push(format!("would serve metrics on http://{address}/metrics"));
-        }
-        lines.push("configuration is good".to_owned());
-        lines.join("\n")
+    pub fn says_who_is_anonymous(&self) -> bool {
+        self.draft.allow_anonymous.is_some()
+    }
+
+    /// Whether `limits.connections` was set to a number, rather than following from the open files.
+    #[must_use]
+    pub fn says_how_many_connections(&self) -> bool {
+        self.draft.connections.is_some()
     }
 }
 

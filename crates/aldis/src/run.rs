@@ -139,7 +139,7 @@ fn announce(server: &Server, config: &Config, open_files: Option<u64>) {
     if let Some(folder) = &config.data_dir {
         warn!("data_dir {} is accepted, but nothing is stored in it yet", folder.display());
     }
-    warn_of_open_files(config, open_files);
+    log_open_files(config, open_files);
 }
 
 /// For whoever started it by hand, on standard output.
@@ -178,7 +178,7 @@ async fn reload(
         log_who_may_connect(running);
     }
     if running.settings.limits.connections != before.settings.limits.connections {
-        warn_of_open_files(running, open_files);
+        log_open_files(running, open_files);
     }
 }
 
@@ -189,8 +189,10 @@ fn log_who_may_connect(config: &Config) {
     }
 }
 
-fn warn_of_open_files(config: &Config, open_files: Option<u64>) {
-    if let Some(line) = announcement::too_few_open_files(open_files, config.settings.limits.connections) {
-        warn!("{line}");
+fn log_open_files(config: &Config, open_files: Option<u64>) {
+    match announcement::open_files(open_files, config) {
+        Some((true, line)) => warn!("{line}"),
+        Some((false, line)) => info!("{line}"),
+        None => {}
     }
 }

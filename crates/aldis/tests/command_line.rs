@@ -9,12 +9,13 @@ fn aldis(options: &[&str], environment: &[(&str, &str)]) -> Output {
     command.env_clear().envs(environment.iter().copied()).args(options).output().unwrap()
 }
 
-/// What it prints where the configuration is good.
+/// What it prints where the configuration is good, less the line about this machine's open files.
 fn good(options: &[&str], environment: &[(&str, &str)]) -> String {
     let output = aldis(&[&["--check-config"], options].concat(), environment);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), errors.as_str()), (Some(0), ""));
-    String::from_utf8(output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_inclusive('\n').filter(|line| !line.starts_with("at most ")).collect()
 }
 
 /// The one sentence where it is not, with and without `--check-config`.
@@ -45,6 +46,32 @@ fn check_config_says_what_it_would_do() {
     );
     let closed = ["--set", "auth.allow_anonymous=false"];
     assert!(good(&closed, &[]).contains("nobody would be let in: set auth.password_file"));
+}
+
+#[test]
+fn check_config_says_what_the_limit_of_open_files_allows() {
+    let with_limit = |files: u64, options: &str| {
+        let script =
+            format!("ulimit -n {files} && exec {} --check-config {options}", env!("CARGO_BIN_EXE_aldis"));
+        let output = Command::new("sh").args(["-c", &script]).env_clear().output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let line =
+        "\nat most 136 connections, because this process may open 200 files (ulimit -Hn, LimitNOFILE=)\n";
+    let text = with_limit(200, "");
+    assert!(text.contains(line) && text.ends_with("configuration is good\n"), "{text}");
+    assert!(!with_limit(200, "--set limits.connections=100").contains("files"));
+    let text = with_limit(200, "--set limits.connections=1000");
+    assert!(
+        text.contains("\nwarning: this process may open 200 files, which is room for 136 connections of"),
+        "{text}"
+    );
+    let text = with_limit(24, "");
+    assert!(
+        text.contains("\nwarning: this process may open 24 files, too few to serve clients; raise"),
+        "{text}"
+    );
 }
 
 #[test]
