@@ -25,8 +25,12 @@ use aldis_server::{Authentication, DEFAULT_PORT, Listener, PasswordFile, Setting
 use self::draft::Draft;
 pub use self::elsewhere::Hint;
 pub use self::error::{ConfigError, Origin};
+use self::setting::Effect;
 use crate::arguments::Arguments;
 use crate::machine;
+
+/// The setting whose value is a file, which may change inside.
+const PASSWORD_FILE: &str = "auth.password_file";
 
 /// The least that half of the machine's memory is taken for, in bytes: below it a broker with a
 /// few hundred clients would be slowing publishers all the time.
@@ -53,6 +57,9 @@ pub struct Reload {
     /// To be applied: as it was read, but with the listeners, metrics address and folder that the
     /// running broker has.
     pub config: Config,
+    /// The settings that changed and hold from now on, as the log names them: `limits.packet_size
+    /// (new connections)`.
+    pub changed: Vec<String>,
     /// Names of the settings that changed and need a restart.
     pub needs_restart: Vec<&'static str>,
 }
@@ -112,7 +119,7 @@ impl Config {
         let mut config = complete(self.draft, running.settings.listeners.clone())?;
         config.settings.metrics = running.settings.metrics;
         config.data_dir.clone_from(&running.data_dir);
-        Ok(Reload { config, needs_restart })
+        Ok(Reload { changed: changes(&config, running), config, needs_restart })
     }
 
     /// Whether `auth.allow_anonymous` was set, rather than following from the listeners.
@@ -126,6 +133,31 @@ impl Config {
     pub fn says_how_many_connections(&self) -> bool {
         self.draft.connections.is_some()
     }
+}
+
+/// What holds from now on, in the order of the documentation.
+fn changes(config: &Config, running: &Config) -> Vec<String> {
+    let passwords = |config: &Config| config.settings.authentication.passwords.clone();
+    let changed = setting::all().filter(|setting| {
+        let is_new_inside = setting.name == PASSWORD_FILE && passwords(config) != passwords(running);
+        let is_new = setting.kind.differs(&config.draft, &running.draft) || is_new_inside;
+        is_new && setting.effect != Effect::Restart
+    });
+    let mut names = Vec::new();
+    for setting in changed {
+        let users = passwords(config).filter(|_| setting.name == PASSWORD_FILE);
+        let users = users.map(|users| match users.len() {
+            1 => "1 user".to_owned(),
+            more => format!("{more} users"),
+        });
+        let remarks: Vec<String> =
+            users.into_iter().chain(setting.effect.remark().map(str::to_owned)).collect();
+        names.push(match &remarks[..] {
+            [] => setting.name.to_owned(),
+            remarks => format!("{} ({})", setting.name, remarks.join("; ")),
+        });
+    }
+    names
 }
 
 /// Decides what depends on several settings.
@@ -167,7 +199,7 @@ fn read_passwords(draft: &Draft) -> Result<Option<PasswordFile>, ConfigError> {
     let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
     PasswordFile::load(&whole).map(Some).map_err(|error| {
         // A path that is set was set somewhere.
-        let origin = draft.origins.get("auth.password_file").cloned().unwrap_or(Origin::Set);
+        let origin = draft.origins.get(PASSWORD_FILE).cloned().unwrap_or(Origin::Set);
         ConfigError::Passwords { origin, error }
     })
 }

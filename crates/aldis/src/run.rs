@@ -170,7 +170,11 @@ async fn reload(
     let before = std::mem::replace(running, reload.config);
     server.reload(running.settings.clone()).await;
     log.set_verbosity(running.verbosity);
-    info!("configuration read again");
+    match (&reload.changed[..], &reload.needs_restart[..]) {
+        ([], []) => info!("configuration read again; nothing changed"),
+        ([], _) => info!("configuration read again"),
+        (changed, _) => info!("configuration read again; changed: {}", changed.join(", ")),
+    }
     for name in reload.needs_restart {
         warn!("\"{name}\" changed, which needs a restart; until then the old value holds");
     }

@@ -194,6 +194,46 @@ fn a_reload_applies_what_it_can_and_names_what_needs_a_restart() {
 }
 
 #[test]
+fn a_reload_names_what_changed_and_whom_it_holds_for() {
+    let folder = Folder::with("");
+    let file = folder.file();
+    let mut running = load(&["-c", &file]);
+    for (contents, changed) in [
+        ("", &[][..]),
+        (
+            "limits.packet_size = 2048\nlog.verbosity = 1\n",
+            &["log.verbosity", "limits.packet_size (new connections)"],
+        ),
+        (
+            "limits.packet_size = \"2 KiB\"\nlog.verbosity = 0\nlimits.queue_messages = 5\nmetrics = \"127.0.0.1:9\"\n",
+            &["log.verbosity", "limits.queue_messages (new sessions)"],
+        ),
+        (
+            "auth.password_file = \"users\"\nauth.allow_anonymous = false\nlimits.connections = 9\n",
+            &[
+                "auth.allow_anonymous (new connections)",
+                "auth.password_file (1 user; new connections)",
+                "limits.connections",
+                "limits.packet_size (new connections)",
+                "limits.queue_messages (new sessions)",
+            ],
+        ),
+    ] {
+        folder.write(contents);
+        let reload = load(&["-c", &file]).replacing(&running).unwrap();
+        assert_eq!(reload.changed, changed, "{contents}");
+        running = reload.config;
+    }
+    // The same setting, another file behind it.
+    let users = folder.0.path().join("users");
+    fs::write(&users, fs::read_to_string(&users).unwrap().replace("alice", "bob")).unwrap();
+    let reload = load(&["-c", &file]).replacing(&running).unwrap();
+    assert_eq!(reload.changed, ["auth.password_file (1 user; new connections)"]);
+    let reload = load(&["-c", &file]).replacing(&reload.config).unwrap();
+    assert!(reload.changed.is_empty() && reload.needs_restart.is_empty());
+}
+
+#[test]
 fn a_reload_decides_who_may_connect_by_the_listeners_that_are_open() {
     let folder = Folder::with("listen = [\"tcp://0.0.0.0:1\"]\nauth.password_file = \"users\"\n");
     let file = folder.file();

@@ -136,8 +136,12 @@ fn sighup_applies_a_good_file_and_ignores_a_bad_one() {
 
     fs::write(&file, format!("{listen}metrics = \"127.0.0.1:0\"\nlimits.connections = 5\n")).unwrap();
     broker.signal(Signal::HUP);
-    broker.wait_for("configuration read again");
+    broker.wait_for("configuration read again; changed: limits.connections");
     broker.wait_for("\"metrics\" changed, which needs a restart; until then the old value holds");
+
+    broker.signal(Signal::HUP);
+    let line = broker.wait_for("configuration read again");
+    assert!(line.ends_with("configuration read again"), "what still waits for a restart: {line}");
 
     broker.signal(Signal::TERM);
     assert_eq!(broker.end().0, Some(0));

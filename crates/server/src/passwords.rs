@@ -111,6 +111,15 @@ impl PasswordFile {
     }
 }
 
+/// The same users with the same hashes: so a reload can say whether a file changed.
+impl PartialEq for PasswordFile {
+    fn eq(&self, other: &PasswordFile) -> bool {
+        self.users == other.users
+    }
+}
+
+impl Eq for PasswordFile {}
+
 impl fmt::Debug for PasswordFile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "PasswordFile({} users)", self.users.len())
@@ -174,6 +183,7 @@ enum Scheme {
     Pbkdf2 { iterations: u32 },
 }
 
+#[derive(PartialEq, Eq)]
 struct StoredPassword {
     scheme: Scheme,
     salt: Box<[u8]>,

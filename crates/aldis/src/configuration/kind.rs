@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::draft::Draft;
 use super::listen;
@@ -11,12 +11,16 @@ use super::units;
 
 /// The kind of a setting, with the place in the draft that it fills.
 pub(crate) enum Kind {
-    Flag(fn(&mut Draft, bool)),
+    Flag {
+        get: fn(&Draft) -> Option<bool>,
+        set: fn(&mut Draft, bool),
+    },
     Number(Number),
     /// A path; relative ones in a file are relative to the file's folder.
     Path {
         example: &'static str,
-        set: fn(&mut Draft, std::path::PathBuf),
+        get: fn(&Draft) -> Option<&PathBuf>,
+        set: fn(&mut Draft, PathBuf),
     },
     /// The address of the metrics listener.
     Metrics,
@@ -51,8 +55,8 @@ impl Kind {
     /// The error is the rest of a sentence that begins with the setting and where it was given.
     pub(crate) fn apply(&self, value: &RawValue, base: &Path, draft: &mut Draft) -> Result<(), String> {
         match (self, value) {
-            (Kind::Flag(set), RawValue::Flag(flag)) => set(draft, *flag),
-            (Kind::Flag(_), _) => {
+            (Kind::Flag { set, .. }, RawValue::Flag(flag)) => set(draft, *flag),
+            (Kind::Flag { .. }, _) => {
                 return Err(format!("is {value}, but it takes true or false (without quotes)"));
             }
             (Kind::Number(number), _) => (number.set)(draft, number.read(value)?),
@@ -66,10 +70,21 @@ impl Kind {
         Ok(())
     }
 
+    /// Whether two drafts differ in this setting.
+    pub(crate) fn differs(&self, one: &Draft, other: &Draft) -> bool {
+        match self {
+            Kind::Flag { get, .. } => get(one) != get(other),
+            Kind::Number(number) => (number.get)(one) != (number.get)(other),
+            Kind::Path { get, .. } => get(one) != get(other),
+            Kind::Metrics => one.metrics != other.metrics,
+            Kind::Listeners => one.listen != other.listen,
+        }
+    }
+
     /// The value of bare text from the environment or a flag.
     pub(crate) fn read_word(&self, word: &str) -> RawValue {
         match self {
-            Kind::Flag(_) | Kind::Number(_) => RawValue::from_word(word),
+            Kind::Flag { .. } | Kind::Number(_) => RawValue::from_word(word),
             Kind::Path { .. } | Kind::Metrics | Kind::Listeners => RawValue::from_word_as_text(word),
         }
     }
@@ -77,7 +92,7 @@ impl Kind {
     /// The kind in a few words, for the documentation.
     pub(crate) fn describe(&self) -> String {
         match self {
-            Kind::Flag(_) => "true or false".to_owned(),
+            Kind::Flag { .. } => "true or false".to_owned(),
             Kind::Number(number) => number.expected(),
             Kind::Path { .. } => "path".to_owned(),
             Kind::Metrics => "IP address with a port, or `\"off\"`".to_owned(),

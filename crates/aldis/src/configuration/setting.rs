@@ -14,12 +14,46 @@ pub(crate) struct Setting {
     /// Dotted, as in the file: `limits.queue_messages`.
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
+    /// For whom a new value holds that a reload brings.
+    pub(crate) effect: Effect,
     /// The default in words, where it is not simply the number that [`Draft::default`] has.
     pub(crate) default: Option<&'static str>,
     /// What it does, in a sentence or two.
     pub(crate) help: &'static str,
     /// Why the default is what it is.
     pub(crate) reason: &'static str,
+}
+
+/// For whom a reload changes a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    AtOnce,
+    /// Connections that are open go on with what they began with.
+    NewConnections,
+    /// So do sessions, over their reconnects, until they end.
+    NewSessions,
+    Restart,
+}
+
+impl Effect {
+    /// For the documentation.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Effect::AtOnce => "holds at once",
+            Effect::NewConnections => "holds for new connections",
+            Effect::NewSessions => "holds for new sessions",
+            Effect::Restart => "needs a restart",
+        }
+    }
+
+    /// What a list of changed settings says behind a name.
+    pub(crate) fn remark(self) -> Option<&'static str> {
+        match self {
+            Effect::NewConnections => Some("new connections"),
+            Effect::NewSessions => Some("new sessions"),
+            Effect::AtOnce | Effect::Restart => None,
+        }
+    }
 }
 
 impl Setting {
