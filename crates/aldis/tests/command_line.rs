@@ -118,8 +118,16 @@ fn a_public_listener_without_authentication_is_refused() {
 #[test]
 fn help_and_version_are_there_and_wrong_usage_exits_with_2() {
     let help = String::from_utf8(aldis(&["--help"], &[]).stdout).unwrap();
-    for expected in ["--check-config", "--data-dir", "Examples:", "mosquitto_passwd", "docs/configuration.md"]
-    {
+    for expected in [
+        "--check-config",
+        "--data-dir",
+        "Examples:",
+        "mosquitto_passwd",
+        "docs/configuration.md",
+        "Exit codes:",
+        "[default: 1883]",
+        "no TLS yet",
+    ] {
         assert!(help.contains(expected), "{help}");
     }
     let version = String::from_utf8(aldis(&["--version"], &[]).stdout).unwrap();

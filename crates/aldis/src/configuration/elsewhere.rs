@@ -165,7 +165,7 @@ pub(crate) fn hint(name: &str) -> Option<Hint> {
         Some(_) => last.starts_with(row) || flat.starts_with(row),
         None => *row == last || *row == flat,
     };
-    ROWS.iter().find(|(names, _)| names.iter().any(|row| is_meant(&row))).map(|(_, hint)| *hint)
+    ROWS.iter().find(|(names, _)| names.iter().any(&is_meant)).map(|(_, hint)| *hint)
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ pub(crate) static GENERAL: &[Setting] = &[
         effect: Effect::Restart,
         default: Some("`tcp://127.0.0.1:1883`, and `tcp://[::1]:1883` where IPv6 exists"),
         help: "Where MQTT is accepted, as URLs `tcp://HOST:PORT`. HOST is an IP address of this machine, \
-               `0.0.0.0` (every IPv4 address), `[::]` (every IPv6 address, and no IPv4 address), `*` (both, as if \
-               they were listed) or `localhost`; without PORT it is 1883.",
+               `0.0.0.0` (every IPv4 address), `[::]` (every IPv6 address and no IPv4 address; for both list both, \
+               or write `*`), `*` or `localhost`; without PORT it is 1883.",
         reason: "A broker that was just installed is for its own machine; a network is opened by saying so.",
     },
     Setting {
