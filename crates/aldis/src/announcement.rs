@@ -1,17 +1,28 @@
-//! What the broker says about itself when it starts: who may connect, and what to try first.
+//! What the broker says about itself: who may connect, what to try first, how it ended, and what
+//! `--check-config` finds.
 //!
 //! Only texts; who writes them where is in `run.rs`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use aldis_server::{DEFAULT_PORT, Listener};
+use aldis_session::Limits;
 
-use crate::configuration::Config;
+use crate::configuration::units::show_milliseconds;
+use crate::configuration::{Config, listen};
 use crate::machine;
 
 /// Said while there is no log on disk.
 pub const IN_MEMORY_ONLY: &str =
     "state is in memory only: sessions, queues and retained messages are lost when the broker stops";
+
+/// The answer to SIGUSR1, on which Mosquitto saves what it holds.
+pub const NOTHING_TO_FLUSH: &str = "SIGUSR1: nothing is buffered that could be written out: log lines are \
+     written as they come, and state is in memory only";
+
+/// What the other signals are for, said to whoever sends one that does nothing.
+pub const SIGNALS: &str = "HUP reads the configuration again, TERM and INT stop cleanly";
 
 /// Who may connect, in one line, and whether that is a warning.
 #[must_use]
@@ -24,11 +35,20 @@ pub fn who_may_connect(config: &Config) -> (bool, String) {
         (None, _) => None,
     };
     match (authentication.allow_anonymous, users, local) {
+        (true, None, true) if config.says_who_is_anonymous() => (
+            false,
+            "anonymous clients are allowed, because auth.allow_anonymous is true; only this machine can connect"
+                .to_owned(),
+        ),
         (true, None, true) => (
             false,
             "anonymous clients are allowed, because only this machine can connect; to open up, listen with \
              --listen tcp://0.0.0.0:1883 and set auth.password_file (or auth.allow_anonymous = true)"
                 .to_owned(),
+        ),
+        (true, Some(users), true) if config.says_who_is_anonymous() => (
+            false,
+            format!("{users} may connect, and anonymous clients too, because auth.allow_anonymous is true"),
         ),
         (true, Some(users), true) => {
             (false, format!("{users} may connect, and anonymous clients too, because only this machine can connect"))
@@ -77,17 +97,71 @@ pub fn try_next(addresses: &[SocketAddr], config: &Config) -> String {
     )
 }
 
-/// What to say if the process may not open a file for each connection. `limit` as the system gives
-/// it, `None` for no limit.
+/// What `--check-config` says: one line for each thing that is open or closed.
 #[must_use]
-pub fn too_few_open_files(limit: Option<u64>, connections: usize) -> Option<String> {
+pub fn summary(config: &Config) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for listener in &config.settings.listeners {
+        let condition = if listener.optional { " where IPv6 exists" } else { "" };
+        lines.push(format!("would listen on {}{condition}", listen::show(listener)));
+    }
+    let authentication = &config.settings.authentication;
+    lines.push(match (authentication.allow_anonymous, &authentication.passwords) {
+        (true, None) => "anonymous clients would be let in".to_owned(),
+        (true, Some(users)) => format!("anonymous clients would be let in, and {} users", users.len()),
+        (false, Some(users)) => format!("{} users would be let in, and nobody else", users.len()),
+        (false, None) => "nobody would be let in: set auth.password_file or auth.allow_anonymous".to_owned(),
+    });
+    if let Some(address) = config.settings.metrics {
+        lines.push(format!("would serve metrics on http://{address}/metrics"));
+    }
+    if let Some((is_warning, line)) = open_files(machine::open_files_limit(), config) {
+        lines.push(if is_warning { format!("warning: {line}") } else { line });
+    }
+    lines.push("configuration is good".to_owned());
+    lines.join("\n")
+}
+
+/// What the limit of open files means for the connections, and whether that is a warning. `limit` as
+/// the system gives it, `None` for no limit.
+#[must_use]
+pub fn open_files(limit: Option<u64>, config: &Config) -> Option<(bool, String)> {
     let limit = limit?;
     let room = machine::room_for_connections(limit);
+    let connections = config.settings.limits.connections;
+    if room == 0 {
+        let line = format!(
+            "this process may open {limit} files, too few to serve clients; raise the hard limit (systemd: \
+             LimitNOFILE=, shell: ulimit -Hn)"
+        );
+        return Some((true, line));
+    }
+    if !config.says_how_many_connections() {
+        let is_less = connections < Limits::default().connections;
+        let line = format!(
+            "at most {connections} connections, because this process may open {limit} files (ulimit -Hn, \
+             LimitNOFILE=)"
+        );
+        return is_less.then_some((false, line));
+    }
     if u64::try_from(connections).is_ok_and(|connections| connections <= room) {
         return None;
     }
-    Some(format!(
+    let line = format!(
         "this process may open {limit} files, which is room for {room} connections of limits.connections = \
          {connections}; raise the hard limit (systemd: LimitNOFILE=, shell: ulimit -Hn) or lower the setting"
-    ))
+    );
+    Some((true, line))
+}
+
+/// The last line of a clean stop, and whether that is a warning.
+#[must_use]
+pub fn stopped(cut_off: usize, deadline: Duration) -> (bool, String) {
+    let clients = match cut_off {
+        0 => return (false, "stopped".to_owned()),
+        1 => "1 client was".to_owned(),
+        more => format!("{more} clients were"),
+    };
+    let deadline = show_milliseconds(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX));
+    (true, format!("stopped; {clients} cut off without being told (shutdown_deadline = {deadline})"))
 }

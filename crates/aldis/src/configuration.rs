@@ -5,15 +5,16 @@
 //! reads files and starts nothing, so it serves the start, `--check-config` and a reload alike.
 
 mod draft;
+mod elsewhere;
 mod error;
 mod general_table;
 mod kind;
 mod layers;
 mod limits_table;
-mod listen;
+pub(crate) mod listen;
 mod raw;
 pub(crate) mod setting;
-mod units;
+pub(crate) mod units;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -22,9 +23,14 @@ use std::sync::Arc;
 use aldis_server::{Authentication, DEFAULT_PORT, Listener, PasswordFile, Settings};
 
 use self::draft::Draft;
+pub use self::elsewhere::Hint;
 pub use self::error::{ConfigError, Origin};
+use self::setting::Effect;
 use crate::arguments::Arguments;
 use crate::machine;
+
+/// The setting whose value is a file, which may change inside.
+const PASSWORD_FILE: &str = "auth.password_file";
 
 /// The least that half of the machine's memory is taken for, in bytes: below it a broker with a
 /// few hundred clients would be slowing publishers all the time.
@@ -51,6 +57,9 @@ pub struct Reload {
     /// To be applied: as it was read, but with the listeners, metrics address and folder that the
     /// running broker has.
     pub config: Config,
+    /// The settings that changed and hold from now on, as the log names them: `limits.packet_size
+    /// (new connections)`.
+    pub changed: Vec<String>,
     /// Names of the settings that changed and need a restart.
     pub needs_restart: Vec<&'static str>,
 }
@@ -73,6 +82,18 @@ pub fn load_with(
 ) -> Result<Config, ConfigError> {
     let draft = layers::read(arguments, environment)?;
     let listeners = draft.listen.clone().unwrap_or_else(|| Listener::loopback(DEFAULT_PORT));
+    if let Some(address) = draft.metrics
+        && let Some(listener) = listeners.iter().find(|listener| listen::collide(listener.address, address))
+    {
+        let origin_of = |name| draft.origins.get(name).cloned();
+        return Err(ConfigError::MetricsCollide {
+            address,
+            // An address that is set was set somewhere.
+            origin: origin_of("metrics").unwrap_or(Origin::Set),
+            listener: listen::show(listener),
+            listener_origin: origin_of("listen"),
+        });
+    }
     complete(draft, listeners)
 }
 
@@ -98,32 +119,45 @@ impl Config {
         let mut config = complete(self.draft, running.settings.listeners.clone())?;
         config.settings.metrics = running.settings.metrics;
         config.data_dir.clone_from(&running.data_dir);
-        Ok(Reload { config, needs_restart })
+        Ok(Reload { changed: changes(&config, running), config, needs_restart })
     }
 
-    /// What `--check-config` says: one line for each thing that is open or closed.
+    /// Whether `auth.allow_anonymous` was set, rather than following from the listeners.
     #[must_use]
-    pub fn summary(&self) -> String {
-        let mut lines: Vec<String> = Vec::new();
-        for listener in &self.settings.listeners {
-            let condition = if listener.optional { " where IPv6 exists" } else { "" };
-            lines.push(format!("would listen on {}{condition}", listen::show(listener)));
-        }
-        let authentication = &self.settings.authentication;
-        lines.push(match (authentication.allow_anonymous, &authentication.passwords) {
-            (true, None) => "anonymous clients would be let in".to_owned(),
-            (true, Some(users)) => format!("anonymous clients would be let in, and {} users", users.len()),
-            (false, Some(users)) => format!("{} users would be let in, and nobody else", users.len()),
-            (false, None) => {
-                "nobody would be let in: set auth.password_file or auth.allow_anonymous".to_owned()
-            }
-        });
-        if let Some(address) = self.settings.metrics {
-            lines.push(format!("would serve metrics on http://{address}/metrics"));
-        }
-        lines.push("configuration is good".to_owned());
-        lines.join("\n")
+    pub fn says_who_is_anonymous(&self) -> bool {
+        self.draft.allow_anonymous.is_some()
     }
+
+    /// Whether `limits.connections` was set to a number, rather than following from the open files.
+    #[must_use]
+    pub fn says_how_many_connections(&self) -> bool {
+        self.draft.connections.is_some()
+    }
+}
+
+/// What holds from now on, in the order of the documentation.
+fn changes(config: &Config, running: &Config) -> Vec<String> {
+    let passwords = |config: &Config| config.settings.authentication.passwords.clone();
+    let changed = setting::all().filter(|setting| {
+        let is_new_inside = setting.name == PASSWORD_FILE && passwords(config) != passwords(running);
+        let is_new = setting.kind.differs(&config.draft, &running.draft) || is_new_inside;
+        is_new && setting.effect != Effect::Restart
+    });
+    let mut names = Vec::new();
+    for setting in changed {
+        let users = passwords(config).filter(|_| setting.name == PASSWORD_FILE);
+        let users = users.map(|users| match users.len() {
+            1 => "1 user".to_owned(),
+            more => format!("{more} users"),
+        });
+        let remarks: Vec<String> =
+            users.into_iter().chain(setting.effect.remark().map(str::to_owned)).collect();
+        names.push(match &remarks[..] {
+            [] => setting.name.to_owned(),
+            remarks => format!("{} ({})", setting.name, remarks.join("; ")),
+        });
+    }
+    names
 }
 
 /// Decides what depends on several settings.
@@ -135,7 +169,7 @@ fn complete(draft: Draft, listeners: Vec<Listener>) -> Result<Config, ConfigErro
     {
         return Err(ConfigError::Exposed(listen::show(listener)));
     }
-    let passwords = draft.password_file.as_deref().map(PasswordFile::load).transpose()?;
+    let passwords = read_passwords(&draft)?;
     let mut limits = draft.limits.clone();
     limits.connections = draft.connections.unwrap_or_else(|| fitting(limits.connections));
     limits.memory_watermark = draft.memory_watermark.unwrap_or_else(|| half_of(machine::memory()));
@@ -156,6 +190,17 @@ fn complete(draft: Draft, listeners: Vec<Listener>) -> Result<Config, ConfigErro
         password_file: draft.password_file.clone(),
         verbosity: draft.verbosity,
         draft,
+    })
+}
+
+fn read_passwords(draft: &Draft) -> Result<Option<PasswordFile>, ConfigError> {
+    let Some(path) = &draft.password_file else { return Ok(None) };
+    // An error with a relative path would not say where the file was looked for.
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    PasswordFile::load(&whole).map(Some).map_err(|error| {
+        // A path that is set was set somewhere.
+        let origin = draft.origins.get(PASSWORD_FILE).cloned().unwrap_or(Origin::Set);
+        ConfigError::Passwords { origin, error }
     })
 }
 

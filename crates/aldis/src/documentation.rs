@@ -25,6 +25,7 @@ fn section(setting: &Setting) -> String {
     let _ = writeln!(text, "- Takes: {}", setting.kind.describe());
     let _ = writeln!(text, "- Default: {}", setting.show_default());
     let _ = writeln!(text, "- Why: {}", setting.reason);
+    let _ = writeln!(text, "- Reload: {}", setting.effect.describe());
     let _ = writeln!(text, "- Environment: `{}`", setting.variable());
     text.push('\n');
     text

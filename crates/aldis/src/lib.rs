@@ -11,3 +11,4 @@ pub mod logging;
 pub mod machine;
 pub mod run;
 mod service;
+mod signals;

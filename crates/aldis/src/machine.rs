@@ -1,11 +1,10 @@
-//! What the machine offers: memory, open files, IPv6.
+//! What the machine offers: memory and open files.
 //!
 //! Only questions and the one limit that a program may raise for itself; what follows from the
 //! answers is decided where they are asked for.
 
 use std::fs;
 use std::io;
-use std::net::{Ipv6Addr, TcpListener};
 use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -15,13 +14,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 #[must_use]
 pub fn memory() -> Option<u64> {
     memory_below(Path::new("/"))
-}
-
-/// Whether a socket can be bound to an IPv6 address. Listens on a free port for a moment, which is
-/// what has to work, rather than reading what is configured.
-#[must_use]
-pub fn has_ipv6() -> bool {
-    TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
 }
 
 /// Files that this process may have open at most, if it raises its limit as far as it may; `None` is

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use aldis::arguments::Arguments;
-use aldis::{configuration, run};
+use aldis::{announcement, configuration, run};
 use clap::Parser;
 
 fn main() -> ExitCode {
@@ -16,7 +16,7 @@ fn main() -> ExitCode {
     };
     if arguments.check_config {
         // A closed standard output does not make the configuration worse.
-        let _ = writeln!(io::stdout(), "{}", config.summary());
+        let _ = writeln!(io::stdout(), "{}", announcement::summary(&config));
         return ExitCode::SUCCESS;
     }
     run::run(&arguments, config).unwrap_or_else(|error| refuse(&error))

@@ -1,8 +1,8 @@
 //! The life of the broker process: start, signals, reload, stop.
 //!
 //! Everything about MQTT is in `aldis_server`. This file only decides when it starts, what it is
-//! started with, and what each signal does: TERM and INT stop cleanly (a second one at once), HUP
-//! reads the configuration again. PIPE is ignored by Rust's runtime.
+//! started with, and what is done on each signal: TERM and INT stop cleanly (a second one at once),
+//! HUP reads the configuration again, USR1 would write out what is buffered.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use aldis_server::{Server, StartError};
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
 use crate::announcement;
@@ -20,6 +19,7 @@ use crate::configuration::{self, Config};
 use crate::logging::Log;
 use crate::machine;
 use crate::service::ServiceManager;
+use crate::signals::{Meaning, Signals};
 
 /// The server keeps its own deadline; this much later the process ends without waiting for it.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
@@ -67,8 +67,7 @@ impl std::error::Error for RunError {}
 
 async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<ExitCode, RunError> {
     // Before anything that takes time, so that no signal is lost to its default action.
-    let mut stop = StopSignals::install().map_err(RunError::Signals)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(RunError::Signals)?;
+    let mut signals = Signals::install().map_err(RunError::Signals)?;
     let mut service = ServiceManager::from_environment();
 
     let open_files = machine::raise_open_files().unwrap_or_else(|error| {
@@ -78,19 +77,28 @@ async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<E
     let server =
         Server::builder().settings(config.settings.clone()).start().await.map_err(RunError::Start)?;
     announce(&server, &config, open_files);
+    // Under a service manager nobody is there to try things.
+    if !service.is_there() {
+        print_what_to_try(&server, &config);
+    }
     service.ready();
 
     let reason = loop {
-        tokio::select! {
-            // Stopping comes before everything, and a reload before a sign of life.
+        let meaning = tokio::select! {
+            // A signal comes before a sign of life.
             biased;
-            reason = stop.next() => break reason,
-            _ = hangup.recv() => {
+            meaning = signals.next() => meaning,
+            never = service.keep_alive() => match never {},
+        };
+        match meaning {
+            Meaning::Stop(name) => break name,
+            Meaning::Reload => {
                 service.reloading();
                 reload(arguments, &mut config, &server, log, open_files).await;
                 service.ready();
             }
-            never = service.keep_alive() => match never {},
+            Meaning::Flush => info!("{}", announcement::NOTHING_TO_FLUSH),
+            Meaning::Nothing(name) => info!("{name} is ignored; {}", announcement::SIGNALS),
         }
     };
 
@@ -100,14 +108,17 @@ async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<E
     tokio::select! {
         // Whoever asks twice does not want to wait.
         biased;
-        reason = stop.next() => {
+        reason = signals.next_stop() => {
             warn!("stopped at once on a second {reason}; some clients were not told");
             Ok(ExitCode::FAILURE)
         }
         finished = tokio::time::timeout(deadline, server.shutdown()) => {
-            match finished {
-                Ok(_) => info!("stopped"),
-                Err(_) => warn!("stopped after shutdown_deadline; some clients were not told"),
+            let deadline = config.settings.shutdown_deadline;
+            match finished.map(|cut_off| announcement::stopped(cut_off, deadline)) {
+                Ok((false, line)) => info!("{line}"),
+                Ok((true, line)) => warn!("{line}"),
+                // The server keeps its deadline; where it does not, nobody counted.
+                Err(_) => warn!("stopped after the shutdown_deadline; some clients were not told"),
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -115,8 +126,7 @@ async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<E
     }
 }
 
-/// Says what runs now: on the log for those who keep it, and on standard output for whoever
-/// started it by hand.
+/// Says on the log what runs now.
 fn announce(server: &Server, config: &Config, open_files: Option<u64>) {
     for address in server.addresses() {
         info!("listening on tcp://{address}");
@@ -129,14 +139,15 @@ fn announce(server: &Server, config: &Config, open_files: Option<u64>) {
     if let Some(folder) = &config.data_dir {
         warn!("data_dir {} is accepted, but nothing is stored in it yet", folder.display());
     }
-    warn_of_open_files(config, open_files);
-    // Under a service manager nobody is there to try things.
-    if std::env::var_os("NOTIFY_SOCKET").is_none() {
-        let mut out = io::stdout().lock();
-        // A closed standard output is no reason not to run.
-        let _ = out.write_all(announcement::try_next(server.addresses(), config).as_bytes());
-        let _ = out.flush();
-    }
+    log_open_files(config, open_files);
+}
+
+/// For whoever started it by hand, on standard output.
+fn print_what_to_try(server: &Server, config: &Config) {
+    let mut out = io::stdout().lock();
+    // A closed standard output is no reason not to run.
+    let _ = out.write_all(announcement::try_next(server.addresses(), config).as_bytes());
+    let _ = out.flush();
 }
 
 /// Reads every layer again and applies what can be applied. A configuration that is bad changes
@@ -159,7 +170,11 @@ async fn reload(
     let before = std::mem::replace(running, reload.config);
     server.reload(running.settings.clone()).await;
     log.set_verbosity(running.verbosity);
-    info!("configuration read again");
+    match (&reload.changed[..], &reload.needs_restart[..]) {
+        ([], []) => info!("configuration read again; nothing changed"),
+        ([], _) => info!("configuration read again"),
+        (changed, _) => info!("configuration read again; changed: {}", changed.join(", ")),
+    }
     for name in reload.needs_restart {
         warn!("\"{name}\" changed, which needs a restart; until then the old value holds");
     }
@@ -167,7 +182,7 @@ async fn reload(
         log_who_may_connect(running);
     }
     if running.settings.limits.connections != before.settings.limits.connections {
-        warn_of_open_files(running, open_files);
+        log_open_files(running, open_files);
     }
 }
 
@@ -178,33 +193,10 @@ fn log_who_may_connect(config: &Config) {
     }
 }
 
-fn warn_of_open_files(config: &Config, open_files: Option<u64>) {
-    if let Some(line) = announcement::too_few_open_files(open_files, config.settings.limits.connections) {
-        warn!("{line}");
-    }
-}
-
-/// The two signals that stop the broker.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn install() -> io::Result<StopSignals> {
-        Ok(StopSignals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    /// The name of the next one. Can be dropped and called again without losing one.
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            // Both mean the same; the order only makes it the same every time.
-            biased;
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
+fn log_open_files(config: &Config, open_files: Option<u64>) {
+    match announcement::open_files(open_files, config) {
+        Some((true, line)) => warn!("{line}"),
+        Some((false, line)) => info!("{line}"),
+        None => {}
     }
 }

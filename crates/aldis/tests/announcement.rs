@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use aldis::announcement::{too_few_open_files, try_next, who_may_connect};
+use aldis::announcement::{open_files, stopped, try_next, who_may_connect};
 use aldis::arguments::Arguments;
 use aldis::configuration::{Config, load_with};
 use clap::Parser;
@@ -30,6 +31,16 @@ fn who_may_connect_is_said_for_every_combination() {
             &[FIXTURE],
             false,
             "6 users from ../server/tests/fixtures/mosquitto_passwd.txt may connect, and anonymous",
+        ),
+        (
+            &[open],
+            false,
+            "anonymous clients are allowed, because auth.allow_anonymous is true; only this machine can connect",
+        ),
+        (
+            &[open, FIXTURE],
+            false,
+            "may connect, and anonymous clients too, because auth.allow_anonymous is true",
         ),
         (&[public, open], true, "every machine that can reach the listeners may connect"),
         (
@@ -67,10 +78,37 @@ fn the_commands_to_try_fit_the_listeners() {
 }
 
 #[test]
-fn too_few_open_files_are_said_with_the_way_out() {
-    assert_eq!(too_few_open_files(None, 100_000), None);
-    assert_eq!(too_few_open_files(Some(100_064), 100_000), None);
-    let line = too_few_open_files(Some(4096), 100_000).unwrap();
-    assert!(line.contains("may open 4096 files, which is room for 4032 connections"), "{line}");
-    assert!(line.contains("LimitNOFILE="), "{line}");
+fn what_the_limit_of_open_files_means_is_said_with_the_way_out() {
+    let line = |limit: Option<u64>, settings: &[&str], connections: usize| {
+        let mut config = config(settings);
+        config.settings.limits.connections = connections;
+        open_files(limit, &config)
+    };
+    let set = ["limits.connections=100_000"];
+    assert_eq!(line(None, &set, 100_000), None);
+    assert_eq!(line(Some(100_064), &set, 100_000), None);
+    let (warning, text) = line(Some(4096), &set, 100_000).unwrap();
+    assert!(warning && text.contains("may open 4096 files, which is room for 4032 connections"), "{text}");
+    assert!(text.contains("LimitNOFILE="), "{text}");
+
+    assert_eq!(line(None, &[], 100_000), None);
+    assert_eq!(line(Some(200_000), &[], 100_000), None);
+    let fewer = "at most 136 connections, because this process may open 200 files (ulimit -Hn, LimitNOFILE=)";
+    assert_eq!(line(Some(200), &[], 136), Some((false, fewer.to_owned())));
+
+    for (settings, connections) in [(&set[..], 100_000), (&[], 1)] {
+        let (warning, text) = line(Some(24), settings, connections).unwrap();
+        assert!(warning, "{text}");
+        let start = "this process may open 24 files, too few to serve clients; raise the hard limit";
+        assert!(text.starts_with(start), "{text}");
+    }
+}
+
+#[test]
+fn who_was_cut_off_at_the_end_is_counted() {
+    let stopped = |cut_off| stopped(cut_off, Duration::from_millis(1_500));
+    assert_eq!(stopped(0), (false, "stopped".to_owned()));
+    let line = "stopped; 1 client was cut off without being told (shutdown_deadline = 1_500 ms)";
+    assert_eq!(stopped(1), (true, line.to_owned()));
+    assert!(stopped(20).1.starts_with("stopped; 20 clients were cut off"));
 }

@@ -9,12 +9,13 @@ fn aldis(options: &[&str], environment: &[(&str, &str)]) -> Output {
     command.env_clear().envs(environment.iter().copied()).args(options).output().unwrap()
 }
 
-/// What it prints where the configuration is good.
+/// What it prints where the configuration is good, less the line about this machine's open files.
 fn good(options: &[&str], environment: &[(&str, &str)]) -> String {
     let output = aldis(&[&["--check-config"], options].concat(), environment);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), errors.as_str()), (Some(0), ""));
-    String::from_utf8(output.stdout).unwrap()
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_inclusive('\n').filter(|line| !line.starts_with("at most ")).collect()
 }
 
 /// The one sentence where it is not, with and without `--check-config`.
@@ -48,6 +49,32 @@ fn check_config_says_what_it_would_do() {
 }
 
 #[test]
+fn check_config_says_what_the_limit_of_open_files_allows() {
+    let with_limit = |files: u64, options: &str| {
+        let script =
+            format!("ulimit -n {files} && exec {} --check-config {options}", env!("CARGO_BIN_EXE_aldis"));
+        let output = Command::new("sh").args(["-c", &script]).env_clear().output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let line =
+        "\nat most 136 connections, because this process may open 200 files (ulimit -Hn, LimitNOFILE=)\n";
+    let text = with_limit(200, "");
+    assert!(text.contains(line) && text.ends_with("configuration is good\n"), "{text}");
+    assert!(!with_limit(200, "--set limits.connections=100").contains("files"));
+    let text = with_limit(200, "--set limits.connections=1000");
+    assert!(
+        text.contains("\nwarning: this process may open 200 files, which is room for 136 connections of"),
+        "{text}"
+    );
+    let text = with_limit(24, "");
+    assert!(
+        text.contains("\nwarning: this process may open 24 files, too few to serve clients; raise"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_bad_file_is_one_sentence_and_exit_code_1() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("aldis.toml");
@@ -72,7 +99,7 @@ fn a_bad_file_is_one_sentence_and_exit_code_1() {
 
 #[test]
 fn bad_options_and_variables_are_one_sentence_and_exit_code_1() {
-    assert!(refused(&["--set", "limits.in_flight=lots"], &[]).contains("for example 1000"));
+    assert!(refused(&["--set", "limits.in_flight=lots"], &[]).contains("for example 1_000"));
     assert!(refused(&["--set", "nonsense"], &[]).contains("is not of the form KEY=VALUE"));
     assert!(refused(&["--metrics", "nowhere"], &[]).contains("for example \"127.0.0.1:9234\""));
     assert!(refused(&["--listen", "ws://127.0.0.1:8083"], &[]).contains("ws:// listeners are not built yet"));
@@ -91,11 +118,21 @@ fn a_public_listener_without_authentication_is_refused() {
 #[test]
 fn help_and_version_are_there_and_wrong_usage_exits_with_2() {
     let help = String::from_utf8(aldis(&["--help"], &[]).stdout).unwrap();
-    for expected in ["--check-config", "--data-dir", "Examples:", "mosquitto_passwd", "docs/configuration.md"]
-    {
+    for expected in [
+        "--check-config",
+        "--data-dir",
+        "Examples:",
+        "mosquitto_passwd",
+        "docs/configuration.md",
+        "Exit codes:",
+        "[default: 1883]",
+        "no TLS yet",
+    ] {
         assert!(help.contains(expected), "{help}");
     }
     let version = String::from_utf8(aldis(&["--version"], &[]).stdout).unwrap();
     assert_eq!(version, format!("aldis {}\n", env!("CARGO_PKG_VERSION")));
+    // A value that is wrong is the fault of a setting, and told like every other.
+    assert!(refused(&["-p", "abc"], &[]).starts_with("-p \"abc\" is not a port"));
     assert_eq!(aldis(&["--no-such-option"], &[]).status.code(), Some(2));
 }

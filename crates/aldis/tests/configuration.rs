@@ -1,59 +1,15 @@
-//! The layers of the configuration, what depends on several settings, and every error sentence.
+//! The layers of the configuration, and what depends on several settings.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
-use std::ffi::OsString;
+mod loading;
+
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use aldis::arguments::Arguments;
-use aldis::configuration::{Config, ConfigError, load_with};
-use clap::Parser;
+use aldis::configuration::{Config, ConfigError};
 
-/// A folder with a configuration file and a password file.
-struct Folder(tempfile::TempDir);
-
-/// What `mosquitto_passwd` wrote for "correct horse".
-const USERS: &str = "alice:$7$101$9empR3pdTnPixzcY$fKqohSN6gixN/Zg1fbYtCYSM+L7fF46PZD2oS9OfR50FXxfdZFEPHOjlR5ih9raNJaOg+WGE769adCAXot/lkw==\n";
-
-impl Folder {
-    fn with(file: &str) -> Folder {
-        let folder = Folder(tempfile::tempdir().unwrap());
-        folder.write(file);
-        fs::write(folder.0.path().join("users"), USERS).unwrap();
-        folder
-    }
-
-    fn write(&self, file: &str) {
-        fs::write(self.file(), file).unwrap();
-    }
-
-    fn file(&self) -> String {
-        self.0.path().join("aldis.toml").to_str().unwrap().to_owned()
-    }
-}
-
-fn try_load(options: &[&str], environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let arguments = Arguments::try_parse_from([&["aldis"], options].concat()).unwrap();
-    load_with(
-        &arguments,
-        environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))),
-    )
-}
-
-fn load(options: &[&str]) -> Config {
-    try_load(options, &[]).unwrap()
-}
-
-fn refused(options: &[&str]) -> String {
-    try_load(options, &[]).unwrap_err().to_string()
-}
-
-/// The sentence about a file with these lines, with the file's path replaced by FILE.
-fn refused_file(contents: &str) -> String {
-    let folder = Folder::with(contents);
-    refused(&["-c", &folder.file()]).replace(&folder.file(), "FILE")
-}
+use crate::loading::{Folder, load, refused, try_load};
 
 fn addresses(config: &Config) -> Vec<String> {
     config.settings.listeners.iter().map(|listener| listener.address.to_string()).collect()
@@ -175,174 +131,6 @@ fn words_on_the_command_line_and_in_the_environment_need_no_quotes() {
 }
 
 #[test]
-fn unknown_names_are_refused_with_the_nearest_right_one() {
-    assert_eq!(
-        refused_file("[limits]\n\nqueue_mesages = 5\n"),
-        "unknown setting \"limits.queue_mesages\" in FILE line 3; did you mean \"limits.queue_messages\"?"
-    );
-    assert_eq!(
-        refused_file("# x\n[limit]\nqueue_messages = 5\n"),
-        "unknown setting \"limit.queue_messages\" in FILE line 3; did you mean \"limits.queue_messages\"?"
-    );
-    assert_eq!(
-        refused_file("colour = 'red'\n"),
-        "unknown setting \"colour\" in FILE line 1; docs/configuration.md lists all settings"
-    );
-    assert_eq!(
-        refused_file("[colours]\n"),
-        "unknown setting \"colours\" in FILE line 1; docs/configuration.md lists all settings"
-    );
-    assert_eq!(refused_file("[limits]\nzzz = 1\nin_flight = 0\n"), refused_file("[limits]\nzzz = 1\n"));
-    assert_eq!(
-        refused(&["--set", "password_file=x"]),
-        "unknown setting \"password_file\" in --set; did you mean \"auth.password_file\"?"
-    );
-    let variable = |name| try_load(&[], &[(name, "1")]).unwrap_err().to_string();
-    assert_eq!(
-        variable("ALDIS_LIMITS__QUEUE_MESAGES"),
-        "unknown environment variable ALDIS_LIMITS__QUEUE_MESAGES; did you mean ALDIS_LIMITS__QUEUE_MESSAGES?"
-    );
-    assert_eq!(
-        variable("ALDIS_LIMITS_QUEUE_MESSAGES"),
-        "unknown environment variable ALDIS_LIMITS_QUEUE_MESSAGES; did you mean ALDIS_LIMITS__QUEUE_MESSAGES?"
-    );
-    assert_eq!(
-        variable("ALDIS_COLOUR"),
-        "unknown environment variable ALDIS_COLOUR; unset it: names that begin with ALDIS_ are settings, and none is like it"
-    );
-}
-
-#[test]
-fn variables_of_tests_and_of_kubernetes_are_left_alone() {
-    let environment = [
-        ("ALDIS_TEST_ANYTHING", "1"),
-        ("ALDIS_LONG", "1"),
-        ("ALDIS_SERVICE_HOST", "10.0.0.1"),
-        ("ALDIS_SERVICE_PORT", "1883"),
-        ("ALDIS_SERVICE_PORT_MQTT", "1883"),
-        ("ALDIS_PORT", "tcp://10.0.0.1:1883"),
-        ("ALDIS_PORT_1883_TCP", "tcp://10.0.0.1:1883"),
-        ("ALDIS_PORT_1883_TCP_PROTO", "tcp"),
-        ("ALDIS_PORT_1883_TCP_PORT", "1883"),
-        ("ALDIS_PORT_1883_TCP_ADDR", "10.0.0.1"),
-        ("ALDIS_METRICS_PORT_9234_TCP_ADDR", "10.0.0.1"),
-    ];
-    assert_eq!(addresses(&try_load(&[], &environment).unwrap()), ["127.0.0.1:1883", "[::1]:1883"]);
-    let sentence = try_load(&[], &[("ALDIS_PORT", "1884")]).unwrap_err().to_string();
-    assert!(sentence.starts_with("unknown environment variable ALDIS_PORT;"), "{sentence}");
-}
-
-/// Lines of a file with a value that cannot be meant, and the sentence about it.
-const WRONG_VALUES: &[(&str, &str)] = &[
-    (
-        "limits.queue_messages = \"many\"",
-        "\"limits.queue_messages\" in FILE line 1 is \"many\", but it takes a whole number from 0 to \
-         1,000,000,000, for example 100000",
-    ),
-    (
-        "limits.connections = 0",
-        "\"limits.connections\" in FILE line 1 is 0, but it takes a whole number from 1 to 10,000,000 \
-         or \"auto\", for example 100000",
-    ),
-    (
-        "limits.in_flight = -1",
-        "\"limits.in_flight\" in FILE line 1 is -1, but it takes a whole number from 1 to 65,535, for example 1000",
-    ),
-    (
-        "limits.in_flight = 1.5",
-        "\"limits.in_flight\" in FILE line 1 is the fraction 1.5, but it takes a whole number from 1 to 65,535, \
-         for example 1000",
-    ),
-    (
-        "limits.packet_size = \"1 M\"",
-        "\"limits.packet_size\" in FILE line 1 is \"1 M\", but it takes a size from 1 KiB to 268435460 bytes, for \
-         example \"1 MiB\"",
-    ),
-    (
-        "sys_interval = \"500 ms\"",
-        "\"sys_interval\" in FILE line 1 is \"500 ms\", but it takes a time from 1 s to 1 d or \"off\", for example \"10 s\"",
-    ),
-    (
-        "limits.keep_alive_max = \"1500 ms\"",
-        "\"limits.keep_alive_max\" in FILE line 1 is \"1500 ms\", but it takes a time from 1 s to 65535 s in whole \
-         seconds or \"unlimited\", for example \"30 min\"",
-    ),
-    (
-        "auth.allow_anonymous = \"yes\"",
-        "\"auth.allow_anonymous\" in FILE line 1 is \"yes\", but it takes true or false (without quotes)",
-    ),
-    (
-        "auth.password_file = 5",
-        "\"auth.password_file\" in FILE line 1 is 5, but it takes a path, for example \"/etc/aldis/users\"",
-    ),
-    (
-        "listen = 1883",
-        "\"listen\" in FILE line 1 is 1883, but it takes a list of URLs, for example [\"tcp://0.0.0.0:1883\"]",
-    ),
-    (
-        "metrics = 9234",
-        "\"metrics\" in FILE line 1 is 9234, but it takes an IP address with a port, for example \"127.0.0.1:9234\"",
-    ),
-    (
-        "[listen]\nx = 1",
-        "\"listen\" in FILE line 1 is a table, but it takes a list of URLs, for example [\"tcp://0.0.0.0:1883\"]",
-    ),
-    (
-        "limits = 5",
-        "\"limits\" in FILE line 1 is a group of settings and takes no value; set one of them, for example \
-         \"limits.connections\"",
-    ),
-    (
-        "listen = [\"tls://0.0.0.0:8883\"]",
-        "\"listen\" in FILE line 1 has \"tls://0.0.0.0:8883\", but tls:// listeners are not built yet; tcp:// is \
-         what this version speaks",
-    ),
-];
-
-#[test]
-fn values_of_the_wrong_kind_are_refused_with_what_would_be_right() {
-    for (line, sentence) in WRONG_VALUES {
-        assert_eq!(refused_file(line), *sentence);
-    }
-    let variable = try_load(&[], &[("ALDIS_LIMITS__IN_FLIGHT", "x")]).unwrap_err().to_string();
-    assert_eq!(
-        variable,
-        "\"limits.in_flight\" in the environment variable ALDIS_LIMITS__IN_FLIGHT is \"x\", but it takes a whole \
-         number from 1 to 65,535, for example 1000"
-    );
-}
-
-#[test]
-fn files_that_cannot_be_read_are_named() {
-    assert_eq!(
-        refused(&["-c", "/nonexistent/aldis.toml"]),
-        "cannot read the configuration file /nonexistent/aldis.toml: No such file or directory (os error 2)"
-    );
-    let sentence = refused_file("a = 1\nb = = 2\n");
-    assert!(sentence.starts_with("FILE line 2 is not valid TOML: "), "{sentence}");
-    let sentence = refused_file("[limits]\nin_flight = 1\nin_flight = 2\n");
-    assert!(sentence.starts_with("FILE line 3 is not valid TOML: duplicate key"), "{sentence}");
-    assert_eq!(sentence.lines().count(), 1);
-    let sentence = refused_file(&"#".repeat((1 << 20) + 1));
-    assert!(sentence.contains("it is larger than 1 MiB"), "{sentence}");
-}
-
-#[test]
-fn malformed_options_are_refused() {
-    let expected = "is not of the form KEY=VALUE; write for example --set limits.queue_messages=1000";
-    assert_eq!(refused(&["--set", "limits.in_flight"]), format!("--set \"limits.in_flight\" {expected}"));
-    assert_eq!(refused(&["--set", "=1"]), format!("--set \"=1\" {expected}"));
-    assert_eq!(
-        refused(&["--metrics", "9234"]),
-        "\"metrics\" in --metrics is \"9234\", but it takes an IP address with a port, for example \"127.0.0.1:9234\", or \"off\""
-    );
-    assert_eq!(
-        refused(&["--listen", "0.0.0.0:1883"]),
-        "\"listen\" in --listen has \"0.0.0.0:1883\", which is not a URL; write tcp://HOST:PORT, for example tcp://0.0.0.0:1883"
-    );
-}
-
-#[test]
 fn the_port_option_is_for_the_default_listeners() {
     assert_eq!(addresses(&load(&["-p", "1884"])), ["127.0.0.1:1884", "[::1]:1884"]);
     assert_eq!(
@@ -385,16 +173,11 @@ fn a_bad_password_file_is_refused_at_once() {
     assert_eq!(
         refused(&["-c", &folder.file()]),
         format!(
-            "password file {0} line 1: user \"alice\" has a password in plain text; convert the file with: \
+            "\"auth.password_file\" in {1} line 1: password file {0} line 1: user \"alice\" has a password in plain text; convert the file with: \
              mosquitto_passwd -U {0}",
-            users.display()
+            users.display(),
+            folder.file()
         )
-    );
-    fs::remove_file(&users).unwrap();
-    let sentence = refused(&["-c", &folder.file()]);
-    assert!(
-        sentence.starts_with(&format!("cannot read the password file {}: ", users.display())),
-        "{sentence}"
     );
 }
 
@@ -408,6 +191,46 @@ fn a_reload_applies_what_it_can_and_names_what_needs_a_restart() {
     assert_eq!(reload.needs_restart, ["metrics", "data_dir"]);
     assert_eq!((reload.config.settings.limits.in_flight, reload.config.verbosity), (5, 1));
     assert_eq!((reload.config.settings.metrics, reload.config.data_dir), (None, None));
+}
+
+#[test]
+fn a_reload_names_what_changed_and_whom_it_holds_for() {
+    let folder = Folder::with("");
+    let file = folder.file();
+    let mut running = load(&["-c", &file]);
+    for (contents, changed) in [
+        ("", &[][..]),
+        (
+            "limits.packet_size = 2048\nlog.verbosity = 1\n",
+            &["log.verbosity", "limits.packet_size (new connections)"],
+        ),
+        (
+            "limits.packet_size = \"2 KiB\"\nlog.verbosity = 0\nlimits.queue_messages = 5\nmetrics = \"127.0.0.1:9\"\n",
+            &["log.verbosity", "limits.queue_messages (new sessions)"],
+        ),
+        (
+            "auth.password_file = \"users\"\nauth.allow_anonymous = false\nlimits.connections = 9\n",
+            &[
+                "auth.allow_anonymous (new connections)",
+                "auth.password_file (1 user; new connections)",
+                "limits.connections",
+                "limits.packet_size (new connections)",
+                "limits.queue_messages (new sessions)",
+            ],
+        ),
+    ] {
+        folder.write(contents);
+        let reload = load(&["-c", &file]).replacing(&running).unwrap();
+        assert_eq!(reload.changed, changed, "{contents}");
+        running = reload.config;
+    }
+    // The same setting, another file behind it.
+    let users = folder.0.path().join("users");
+    fs::write(&users, fs::read_to_string(&users).unwrap().replace("alice", "bob")).unwrap();
+    let reload = load(&["-c", &file]).replacing(&running).unwrap();
+    assert_eq!(reload.changed, ["auth.password_file (1 user; new connections)"]);
+    let reload = load(&["-c", &file]).replacing(&reload.config).unwrap();
+    assert!(reload.changed.is_empty() && reload.needs_restart.is_empty());
 }
 
 #[test]

@@ -4,7 +4,8 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{self as unix, UnixDatagram};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
@@ -91,6 +92,24 @@ fn sigint_stops_it_as_well() {
     assert_eq!(broker.end().0, Some(0));
 }
 
+/// Their default action would end it: other brokers write something out on USR1 and USR2, and scripts
+/// that were written for those send them.
+#[test]
+fn signals_of_other_brokers_do_not_end_it() {
+    let mut broker = Broker::start(&ANY_PORT, &[]);
+    broker.wait_for("state is in memory only");
+    broker.signal(Signal::USR1);
+    let line = broker.wait_for("SIGUSR1: nothing is buffered that could be written out");
+    assert!(line.contains("INFO"), "{line}");
+    for (signal, name) in [(Signal::USR2, "SIGUSR2"), (Signal::ALARM, "SIGALRM")] {
+        broker.signal(signal);
+        broker.wait_for(&format!("{name} is ignored"));
+    }
+    broker.signal(Signal::TERM);
+    broker.wait_for("stopping on SIGTERM");
+    assert_eq!(broker.end().0, Some(0));
+}
+
 #[test]
 fn a_busy_port_is_one_sentence_and_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -117,8 +136,12 @@ fn sighup_applies_a_good_file_and_ignores_a_bad_one() {
 
     fs::write(&file, format!("{listen}metrics = \"127.0.0.1:0\"\nlimits.connections = 5\n")).unwrap();
     broker.signal(Signal::HUP);
-    broker.wait_for("configuration read again");
+    broker.wait_for("configuration read again; changed: limits.connections");
     broker.wait_for("\"metrics\" changed, which needs a restart; until then the old value holds");
+
+    broker.signal(Signal::HUP);
+    let line = broker.wait_for("configuration read again");
+    assert!(line.ends_with("configuration read again"), "what still waits for a restart: {line}");
 
     broker.signal(Signal::TERM);
     assert_eq!(broker.end().0, Some(0));
@@ -141,18 +164,47 @@ fn the_service_manager_hears_of_start_reload_and_stop() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let socket = service_manager(&path);
-    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    hears_of_start_reload_and_stop(&socket, path.to_str().unwrap());
+}
+
+/// As under systemd in containers, and wherever the manager has no folder to put a socket into.
+#[test]
+fn a_service_manager_with_an_abstract_address_hears_the_same() {
+    let name = format!("aldis-test-{}", std::process::id());
+    let address = unix::SocketAddr::from_abstract_name(&name).unwrap();
+    let socket = UnixDatagram::bind_addr(&address).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    hears_of_start_reload_and_stop(&socket, &format!("@{name}"));
+}
+
+#[test]
+fn a_service_manager_that_cannot_be_told_is_named_and_no_reason_not_to_run() {
+    for address in ["/nonexistent/notify", "vsock:2:1234", "notify", ""] {
+        let mut broker = Broker::start(&ANY_PORT, &[("NOTIFY_SOCKET", address)]);
+        if address.is_empty() {
+            broker.wait_for("state is in memory only");
+        } else {
+            let warning = broker.wait_for("the service manager cannot be told READY=1");
+            assert!(warning.contains("WARN") && warning.contains(address), "{warning}");
+        }
+        broker.signal(Signal::TERM);
+        assert_eq!(broker.end().0, Some(0));
+    }
+}
+
+fn hears_of_start_reload_and_stop(socket: &UnixDatagram, notify_socket: &str) {
+    let environment = [("NOTIFY_SOCKET", notify_socket)];
     let mut broker = Broker::start(&ANY_PORT, &environment);
-    assert_eq!(heard(&socket).trim_end(), "READY=1");
+    assert_eq!(heard(socket).trim_end(), "READY=1");
     broker.wait_for("state is in memory only");
 
     broker.signal(Signal::HUP);
-    let reloading = heard(&socket);
+    let reloading = heard(socket);
     assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
-    assert_eq!(heard(&socket).trim_end(), "READY=1");
+    assert_eq!(heard(socket).trim_end(), "READY=1");
 
     broker.signal(Signal::TERM);
-    assert_eq!(heard(&socket).trim_end(), "STOPPING=1");
+    assert_eq!(heard(socket).trim_end(), "STOPPING=1");
     let (code, _, out) = broker.end();
     assert_eq!((code, out.as_str()), (Some(0), ""), "nobody is there to try things");
 }

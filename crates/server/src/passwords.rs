@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -50,8 +50,9 @@ impl PasswordFile {
     /// The file cannot be read, is larger than [`MAX_FILE_BYTES`], or has a line that
     /// [`parse`](PasswordFile::parse) refuses.
     pub fn load(path: &Path) -> Result<PasswordFile, PasswordFileError> {
-        let unreadable = |error: std::io::Error| PasswordFileError::Unreadable {
+        let unreadable = |error: io::Error| PasswordFileError::Unreadable {
             file: path.to_owned(),
+            kind: error.kind(),
             what: error.to_string(),
         };
         let mut contents = Vec::new();
@@ -59,7 +60,8 @@ impl PasswordFile {
         file.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents).map_err(unreadable)?;
         if u64::try_from(contents.len()).is_ok_and(|size| size > MAX_FILE_BYTES) {
             let what = format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20);
-            return Err(PasswordFileError::Unreadable { file: path.to_owned(), what });
+            let kind = io::ErrorKind::FileTooLarge;
+            return Err(PasswordFileError::Unreadable { file: path.to_owned(), kind, what });
         }
         PasswordFile::parse(&contents, path)
     }
@@ -109,6 +111,15 @@ impl PasswordFile {
     }
 }
 
+/// The same users with the same hashes: so a reload can say whether a file changed.
+impl PartialEq for PasswordFile {
+    fn eq(&self, other: &PasswordFile) -> bool {
+        self.users == other.users
+    }
+}
+
+impl Eq for PasswordFile {}
+
 impl fmt::Debug for PasswordFile {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "PasswordFile({} users)", self.users.len())
@@ -123,6 +134,8 @@ pub enum PasswordFileError {
     Unreadable {
         /// The file as it was named.
         file: PathBuf,
+        /// What the system said, to decide what to do about it.
+        kind: io::ErrorKind,
         /// What the system said.
         what: String,
     },
@@ -140,8 +153,17 @@ pub enum PasswordFileError {
 impl fmt::Display for PasswordFileError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PasswordFileError::Unreadable { file, what } => {
-                write!(out, "cannot read the password file {}: {what}", file.display())
+            PasswordFileError::Unreadable { file, kind, what } => {
+                let file = file.display();
+                write!(out, "cannot read the password file {file}: {what}")?;
+                match kind {
+                    io::ErrorKind::NotFound => write!(out, "; make it with: mosquitto_passwd -c {file} USER"),
+                    io::ErrorKind::IsADirectory => write!(out, "; name a file in it"),
+                    io::ErrorKind::PermissionDenied => {
+                        write!(out, "; let the user that the broker runs as read it and enter its folder")
+                    }
+                    _ => Ok(()),
+                }
             }
             PasswordFileError::BadLine { file, line, what } => {
                 write!(out, "password file {} line {line}: {what}", file.display())
@@ -161,6 +183,7 @@ enum Scheme {
     Pbkdf2 { iterations: u32 },
 }
 
+#[derive(PartialEq, Eq)]
 struct StoredPassword {
     scheme: Scheme,
     salt: Box<[u8]>,
@@ -244,10 +267,15 @@ fn parse_password(text: &str, user: &str, path: &Path) -> Result<StoredPassword,
             ));
         }
         _ => {
-            return Err(format!(
-                "user \"{user}\" has a password in plain text; convert the file with: mosquitto_passwd -U {}",
-                path.display()
-            ));
+            return Err(match foreign_kind(text) {
+                Some(kind) => {
+                    format!("user \"{user}\" has a hash of kind {kind}, which is not Mosquitto's; {renew}")
+                }
+                None => format!(
+                    "user \"{user}\" has a password in plain text; convert the file with: mosquitto_passwd -U {}",
+                    path.display()
+                ),
+            });
         }
     };
     let (Some(salt), Some(hash), None) = (fields.next(), fields.next(), fields.next()) else {
@@ -267,6 +295,16 @@ fn parse_password(text: &str, user: &str, path: &Path) -> Result<StoredPassword,
         ));
     };
     Ok(StoredPassword { scheme, salt: salt.into_boxed_slice(), hash })
+}
+
+/// How a hash of crypt(3) or of a well-known tool begins. A list, and not any text between dollar
+/// signs: that could be a password, and errors show no password.
+fn foreign_kind(text: &str) -> Option<&'static str> {
+    const KINDS: [&str; 13] = [
+        "$1$", "$2$", "$2a$", "$2b$", "$2x$", "$2y$", "$5$", "$y$", "$gy$", "$apr1$", "$sha1$", "$pbkdf2",
+        "PBKDF2$",
+    ];
+    KINDS.into_iter().find(|kind| text.starts_with(kind))
 }
 
 fn parse_iterations(text: &str) -> Result<Scheme, String> {

@@ -1,9 +1,14 @@
 //! Everything that can be wrong with a configuration, each as one sentence with the way out.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use aldis_server::PasswordFileError;
+
+use super::elsewhere::Hint;
+use super::setting;
 
 /// Where a value was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +22,8 @@ pub enum Origin {
     },
     /// An environment variable, by its name.
     Environment(String),
+    /// An environment variable that is named already.
+    Variables,
     /// `--set`.
     Set,
     /// An option of its own, such as `--listen`.
@@ -28,6 +35,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::File { path, line } => write!(out, "in {} line {line}", path.display()),
             Origin::Environment(name) => write!(out, "in the environment variable {name}"),
+            Origin::Variables => write!(out, "in the environment"),
             Origin::Set => write!(out, "in --set"),
             Origin::Option(name) => write!(out, "in {name}"),
         }
@@ -39,8 +47,10 @@ impl fmt::Display for Origin {
 pub enum ConfigError {
     /// The file cannot be read at all.
     Unreadable {
-        /// The file as it was named.
+        /// The whole path.
         path: PathBuf,
+        /// What the system said, to decide what to do about it.
+        kind: io::ErrorKind,
         /// What the system said.
         what: String,
     },
@@ -59,15 +69,15 @@ pub enum ConfigError {
         name: String,
         /// Where it was written.
         origin: Origin,
-        /// The setting that was probably meant.
-        nearest: Option<&'static str>,
+        /// What was probably meant.
+        hint: Option<Hint>,
     },
     /// There is no such environment variable.
     UnknownVariable {
         /// As it was written.
         name: String,
-        /// The variable that was probably meant.
-        nearest: Option<String>,
+        /// What was probably meant, as a setting.
+        hint: Option<Hint>,
     },
     /// The name of a group of settings was given a value.
     Section {
@@ -76,7 +86,7 @@ pub enum ConfigError {
         /// Where it was written.
         origin: Origin,
         /// A setting of the group, as an example.
-        example: &'static str,
+        example: String,
     },
     /// The value of a setting is of the wrong kind, out of range, or cannot be meant.
     BadValue {
@@ -97,46 +107,52 @@ pub enum ConfigError {
         /// Where the list was given.
         Origin,
     ),
+    /// Metrics and MQTT are to be served on one port.
+    MetricsCollide {
+        /// Where metrics were to be served.
+        address: SocketAddr,
+        /// Where that was said.
+        origin: Origin,
+        /// The listener that has the port, as a URL.
+        listener: String,
+        /// Where that was said; `None` for the default listeners.
+        listener_origin: Option<Origin>,
+    },
     /// Others can connect, and nothing says who may.
     Exposed(
         /// The listener, as a URL.
         String,
     ),
     /// The password file is bad.
-    Passwords(PasswordFileError),
-}
-
-impl From<PasswordFileError> for ConfigError {
-    fn from(error: PasswordFileError) -> ConfigError {
-        ConfigError::Passwords(error)
-    }
+    Passwords {
+        /// Where the file was named.
+        origin: Origin,
+        /// What is wrong with it.
+        error: PasswordFileError,
+    },
+    /// `-p` with something else than a port.
+    BadPort(
+        /// As it was written.
+        String,
+    ),
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConfigError::Unreadable { path, what } => {
-                write!(out, "cannot read the configuration file {}: {what}", path.display())
-            }
+            ConfigError::Unreadable { path, kind, what } => write_unreadable(out, path, *kind, what),
             ConfigError::Syntax { path, line, what } => {
                 write!(out, "{} line {line} is not valid TOML: {what}", path.display())
             }
-            ConfigError::UnknownSetting { name, origin, nearest } => {
+            ConfigError::UnknownSetting { name, origin, hint } => {
                 write!(out, "unknown setting \"{name}\" {origin}; ")?;
-                match nearest {
-                    Some(nearest) => write!(out, "did you mean \"{nearest}\"?"),
-                    None => write!(out, "docs/configuration.md lists all settings"),
-                }
+                let otherwise = "docs/configuration.md lists all settings";
+                write_hint(out, *hint, |setting| format!("\"{setting}\""), otherwise)
             }
-            ConfigError::UnknownVariable { name, nearest } => {
+            ConfigError::UnknownVariable { name, hint } => {
                 write!(out, "unknown environment variable {name}; ")?;
-                match nearest {
-                    Some(nearest) => write!(out, "did you mean {nearest}?"),
-                    None => write!(
-                        out,
-                        "unset it: names that begin with ALDIS_ are settings, and none is like it"
-                    ),
-                }
+                let otherwise = "unset it: names that begin with ALDIS_ are settings, and none is like it";
+                write_hint(out, *hint, setting::variable, otherwise)
             }
             ConfigError::Section { name, origin, example } => write!(
                 out,
@@ -153,14 +169,64 @@ impl fmt::Display for ConfigError {
                 "-p changes the port of the default listeners, but \"listen\" is given {origin}; change the port \
                  there, or use --listen instead of -p"
             ),
+            ConfigError::MetricsCollide { address, origin, listener, listener_origin } => {
+                write!(out, "\"metrics\" {origin} is {address}, where MQTT is served ({listener}")?;
+                match listener_origin {
+                    Some(origin) => write!(out, " {origin})")?,
+                    None => write!(out, ", a default listener)")?,
+                }
+                let port = if address.port() == 9234 { 9235 } else { 9234 };
+                write!(out, "; give one of the two another port, for example --metrics 127.0.0.1:{port}")
+            }
             ConfigError::Exposed(listener) => write!(
                 out,
                 "other machines can reach the listener {listener}, and nothing says who may connect; set \
                  auth.password_file to a file made with mosquitto_passwd, or auth.allow_anonymous = true to let \
                  everybody in"
             ),
-            ConfigError::Passwords(error) => error.fmt(out),
+            ConfigError::Passwords { origin, error } => {
+                write!(out, "\"auth.password_file\" {origin}: {error}")
+            }
+            ConfigError::BadPort(given) => {
+                write!(out, "-p {given:?} is not a port; write a number from 0 to 65535, for example -p 1884")
+            }
         }
+    }
+}
+
+fn write_unreadable(
+    out: &mut fmt::Formatter<'_>,
+    path: &Path,
+    kind: io::ErrorKind,
+    what: &str,
+) -> fmt::Result {
+    let path = path.display();
+    write!(out, "cannot read the configuration file {path}: {what}")?;
+    match kind {
+        io::ErrorKind::NotFound => {
+            write!(out, "; correct the path after -c, or leave -c out: no file is needed")
+        }
+        io::ErrorKind::IsADirectory => write!(out, "; name a file in it, for example -c {path}/aldis.toml"),
+        io::ErrorKind::PermissionDenied => {
+            write!(out, "; let the user that aldis runs as read it and enter its folder")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_hint(
+    out: &mut fmt::Formatter<'_>,
+    hint: Option<Hint>,
+    show: impl Fn(&str) -> String,
+    otherwise: &str,
+) -> fmt::Result {
+    match hint {
+        Some(Hint { setting: Some(setting), words: "" }) => write!(out, "did you mean {}?", show(setting)),
+        Some(Hint { setting: Some(setting), words }) => {
+            write!(out, "did you mean {}? {words}", show(setting))
+        }
+        Some(Hint { setting: None, words }) => out.write_str(words),
+        None => out.write_str(otherwise),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::kind::{Kind, Number, Unit};
-use super::setting::Setting;
+use super::setting::{Effect, Setting};
 
 const DAY_MILLISECONDS: u64 = 24 * 3600 * 1000;
 
@@ -11,25 +11,32 @@ pub(crate) static GENERAL: &[Setting] = &[
     Setting {
         name: "listen",
         kind: Kind::Listeners,
+        effect: Effect::Restart,
         default: Some("`tcp://127.0.0.1:1883`, and `tcp://[::1]:1883` where IPv6 exists"),
         help: "Where MQTT is accepted, as URLs `tcp://HOST:PORT`. HOST is an IP address of this machine, \
-               `0.0.0.0` (every IPv4 address), `[::]` (every IPv6 address, on Linux every IPv4 address as well), \
-               `*` (every address there is) or `localhost`; without PORT it is 1883. Needs a restart.",
+               `0.0.0.0` (every IPv4 address), `[::]` (every IPv6 address and no IPv4 address; for both list both, \
+               or write `*`), `*` or `localhost`; without PORT it is 1883.",
         reason: "A broker that was just installed is for its own machine; a network is opened by saying so.",
     },
     Setting {
         name: "data_dir",
-        kind: Kind::Path { example: "/var/lib/aldis", set: |draft, path| draft.data_dir = Some(path) },
+        kind: Kind::Path {
+            example: "/var/lib/aldis",
+            get: |draft| draft.data_dir.as_ref(),
+            set: |draft, path| draft.data_dir = Some(path),
+        },
+        effect: Effect::Restart,
         default: None,
         help: "Folder for what the broker keeps. Accepted, and nothing is stored in it yet: state is in memory \
-               only. Needs a restart.",
+               only.",
         reason: "Without a folder there is nothing to clean up.",
     },
     Setting {
         name: "metrics",
         kind: Kind::Metrics,
+        effect: Effect::Restart,
         default: Some("`\"off\"`"),
-        help: "Where Prometheus metrics (`/metrics`), `/healthz` and `/readyz` are served over HTTP. Needs a restart.",
+        help: "Where Prometheus metrics (`/metrics`), `/healthz` and `/readyz` are served over HTTP.",
         reason: "Nobody should find an open port that they did not ask for.",
     },
     Setting {
@@ -41,6 +48,7 @@ pub(crate) static GENERAL: &[Setting] = &[
             get: |draft| milliseconds(draft.sys_interval),
             set: |draft, number| draft.sys_interval = Duration::from_millis(number),
         }),
+        effect: Effect::AtOnce,
         default: None,
         help: "Time between two publications of the `$SYS` topics.",
         reason: "Mosquitto's interval, which dashboards are drawn for.",
@@ -54,20 +62,30 @@ pub(crate) static GENERAL: &[Setting] = &[
             get: |draft| milliseconds(draft.shutdown_deadline),
             set: |draft, number| draft.shutdown_deadline = Duration::from_millis(number),
         }),
+        effect: Effect::AtOnce,
         default: None,
         help: "Longest time that a clean stop may take to tell the clients and to send what they are owed.",
         reason: "Containers are killed after 10 s, systemd's services after 90 s.",
     },
     Setting {
         name: "auth.allow_anonymous",
-        kind: Kind::Flag(|draft, flag| draft.allow_anonymous = Some(flag)),
+        kind: Kind::Flag {
+            get: |draft| draft.allow_anonymous,
+            set: |draft, flag| draft.allow_anonymous = Some(flag),
+        },
+        effect: Effect::NewConnections,
         default: Some("`true` if every listener is on a loopback address, else `false`"),
         help: "Whether clients may connect without a user name.",
         reason: "Programs on the same machine need no password to try things; a network does.",
     },
     Setting {
         name: "auth.password_file",
-        kind: Kind::Path { example: "/etc/aldis/users", set: |draft, path| draft.password_file = Some(path) },
+        kind: Kind::Path {
+            example: "/etc/aldis/users",
+            get: |draft| draft.password_file.as_ref(),
+            set: |draft, path| draft.password_file = Some(path),
+        },
+        effect: Effect::NewConnections,
         default: None,
         help: "Users and password hashes in Mosquitto's format: lines `user:$7$iterations$salt$hash` or \
                `user:$6$salt$hash`, as `mosquitto_passwd` writes them.",
@@ -82,6 +100,7 @@ pub(crate) static GENERAL: &[Setting] = &[
             get: |draft| u64::from(draft.verbosity),
             set: |draft, number| draft.verbosity = u8::try_from(number).unwrap_or(u8::MAX),
         }),
+        effect: Effect::AtOnce,
         default: None,
         help: "0 logs start, stop, listeners, refusals, drops and limits; 1 (`-v`) also connects, subscribes and \
                disconnects; 2 (`-vv`) also every packet.",

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::draft::Draft;
 use super::listen;
@@ -11,12 +11,16 @@ use super::units;
 
 /// The kind of a setting, with the place in the draft that it fills.
 pub(crate) enum Kind {
-    Flag(fn(&mut Draft, bool)),
+    Flag {
+        get: fn(&Draft) -> Option<bool>,
+        set: fn(&mut Draft, bool),
+    },
     Number(Number),
     /// A path; relative ones in a file are relative to the file's folder.
     Path {
         example: &'static str,
-        set: fn(&mut Draft, std::path::PathBuf),
+        get: fn(&Draft) -> Option<&PathBuf>,
+        set: fn(&mut Draft, PathBuf),
     },
     /// The address of the metrics listener.
     Metrics,
@@ -51,8 +55,8 @@ impl Kind {
     /// The error is the rest of a sentence that begins with the setting and where it was given.
     pub(crate) fn apply(&self, value: &RawValue, base: &Path, draft: &mut Draft) -> Result<(), String> {
         match (self, value) {
-            (Kind::Flag(set), RawValue::Flag(flag)) => set(draft, *flag),
-            (Kind::Flag(_), _) => {
+            (Kind::Flag { set, .. }, RawValue::Flag(flag)) => set(draft, *flag),
+            (Kind::Flag { .. }, _) => {
                 return Err(format!("is {value}, but it takes true or false (without quotes)"));
             }
             (Kind::Number(number), _) => (number.set)(draft, number.read(value)?),
@@ -60,20 +64,27 @@ impl Kind {
             (Kind::Path { example, .. }, _) => {
                 return Err(format!("is {value}, but it takes a path, for example {example:?}"));
             }
-            (Kind::Metrics, RawValue::Text(text)) => draft.metrics = listen::parse_metrics(text)?,
-            (Kind::Metrics, _) => {
-                let example = "for example \"127.0.0.1:9234\"";
-                return Err(format!("is {value}, but it takes an IP address with a port, {example}"));
-            }
+            (Kind::Metrics, _) => draft.metrics = listen::parse_metrics(value)?,
             (Kind::Listeners, _) => draft.listen = Some(listen::parse_listeners(value)?),
         }
         Ok(())
     }
 
+    /// Whether two drafts differ in this setting.
+    pub(crate) fn differs(&self, one: &Draft, other: &Draft) -> bool {
+        match self {
+            Kind::Flag { get, .. } => get(one) != get(other),
+            Kind::Number(number) => (number.get)(one) != (number.get)(other),
+            Kind::Path { get, .. } => get(one) != get(other),
+            Kind::Metrics => one.metrics != other.metrics,
+            Kind::Listeners => one.listen != other.listen,
+        }
+    }
+
     /// The value of bare text from the environment or a flag.
     pub(crate) fn read_word(&self, word: &str) -> RawValue {
         match self {
-            Kind::Flag(_) | Kind::Number(_) => RawValue::from_word(word),
+            Kind::Flag { .. } | Kind::Number(_) => RawValue::from_word(word),
             Kind::Path { .. } | Kind::Metrics | Kind::Listeners => RawValue::from_word_as_text(word),
         }
     }
@@ -81,7 +92,7 @@ impl Kind {
     /// The kind in a few words, for the documentation.
     pub(crate) fn describe(&self) -> String {
         match self {
-            Kind::Flag(_) => "true or false".to_owned(),
+            Kind::Flag { .. } => "true or false".to_owned(),
             Kind::Number(number) => number.expected(),
             Kind::Path { .. } => "path".to_owned(),
             Kind::Metrics => "IP address with a port, or `\"off\"`".to_owned(),
@@ -108,7 +119,16 @@ impl Number {
         };
         let named = |number: &u64| self.word.is_some_and(|(_, stands_for)| *number == stands_for);
         number.filter(|number| self.range.contains(number) || named(number)).ok_or_else(|| {
-            format!("is {value}, but it takes {}, for example {}", self.expected(), self.example())
+            let grouped = if let RawValue::Text(text) = value { units::parse_grouped(text) } else { None };
+            let grouped = grouped.filter(|number| {
+                let meant = self.unit.read_whole(i128::from(*number));
+                meant.is_some_and(|meant| self.range.contains(&meant))
+            });
+            let way_out = match grouped {
+                Some(number) => format!("; write {}", units::show_count(number)),
+                None => format!(", for example {}", self.example()),
+            };
+            format!("is {value}, but it takes {}{way_out}", self.expected())
         })
     }
 
@@ -120,9 +140,13 @@ impl Number {
             Unit::Milliseconds => format!("a time from {least} to {most}"),
             Unit::Seconds => format!("a time from {least} to {most} in whole seconds"),
         };
-        if let Some((word, _)) = self.word {
+        if let Some((word, stands_for)) = self.word {
             // Writing to a string does not fail.
             let _ = write!(expected, " or \"{word}\"");
+            // Mosquitto writes these as 0.
+            if stands_for == 0 {
+                expected.push_str(" (0)");
+            }
         }
         expected
     }
@@ -130,8 +154,8 @@ impl Number {
     fn example(&self) -> String {
         let default = (self.get)(&Draft::default());
         match self.unit {
-            Unit::Count if self.range.contains(&default) => default.to_string(),
-            Unit::Count => "100000".to_owned(),
+            Unit::Count if self.range.contains(&default) => self.unit.show(default),
+            Unit::Count => self.unit.show(100_000),
             Unit::Bytes if self.range.contains(&default) => format!("\"{}\"", self.unit.show(default)),
             Unit::Bytes => "\"64 MiB\"".to_owned(),
             Unit::Milliseconds => "\"10 s\"".to_owned(),

@@ -4,7 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use aldis_server::Listener;
@@ -14,6 +14,7 @@ use super::draft::Draft;
 use super::error::{ConfigError, Origin};
 use super::raw::RawValue;
 use super::setting::{self, Setting};
+use super::units;
 use crate::arguments::Arguments;
 
 /// Size above which a file is refused, in bytes. A wrong path should not fill the memory.
@@ -21,8 +22,19 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 
 const PREFIX: &str = "ALDIS_";
 
-/// Variables with these beginnings belong to the tests.
-const NOT_SETTINGS: [&str; 2] = ["ALDIS_TEST_", "ALDIS_LONG"];
+/// Variables of this project's tests. Whoever runs those may start a broker from the same shell.
+const NOT_SETTINGS: [&str; 10] = [
+    "ALDIS_LONG",
+    "ALDIS_TEST_BROKER",
+    "ALDIS_TEST_DEADLINE",
+    "ALDIS_TEST_DEAF",
+    "ALDIS_TEST_HOST",
+    "ALDIS_TEST_NODE",
+    "ALDIS_TEST_PORT",
+    "ALDIS_TEST_PREFIX",
+    "ALDIS_TEST_VENV",
+    "ALDIS_TEST_WRITE_DOCUMENTATION",
+];
 
 /// Lays all layers over the defaults.
 pub(crate) fn read(
@@ -69,20 +81,25 @@ fn put_word(
 }
 
 fn read_file(path: &Path, draft: &mut Draft) -> Result<(), ConfigError> {
-    let unreadable = |what: String| ConfigError::Unreadable { path: path.to_owned(), what };
+    let unreadable = |kind: io::ErrorKind, what: String| {
+        // A relative path would not say where the file was looked for.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        ConfigError::Unreadable { path, kind, what }
+    };
     let mut contents = Vec::new();
-    let file = File::open(path).map_err(|error| unreadable(error.to_string()))?;
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut contents)
-        .map_err(|error| unreadable(error.to_string()))?;
+    let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents));
+    read.map_err(|error| unreadable(error.kind(), error.to_string()))?;
     if u64::try_from(contents.len()).is_ok_and(|size| size > MAX_FILE_BYTES) {
-        return Err(unreadable("it is larger than 1 MiB, so it is hardly a configuration file".to_owned()));
+        let what = "it is larger than 1 MiB, so it is hardly a configuration file".to_owned();
+        return Err(unreadable(io::ErrorKind::FileTooLarge, what));
     }
-    let text = String::from_utf8(contents).map_err(|_| unreadable("it is not UTF-8 text".to_owned()))?;
-    let table = DeTable::parse(&text).map_err(|error| ConfigError::Syntax {
-        path: path.to_owned(),
-        line: error.span().map_or(1, |span| line_of(&text, span.start)),
-        what: error.message().lines().collect::<Vec<_>>().join(", "),
+    let text = String::from_utf8(contents)
+        .map_err(|_| unreadable(io::ErrorKind::InvalidData, "it is not UTF-8 text".to_owned()))?;
+    let table = DeTable::parse(&text).map_err(|error| {
+        let line = error.span().map_or(1, |span| line_of(&text, span.start));
+        let what = error.message().lines().collect::<Vec<_>>().join(", ");
+        let hint = text.lines().nth(line - 1).and_then(syntax_hint);
+        ConfigError::Syntax { path: path.to_owned(), line, what: what + &hint.unwrap_or_default() }
     })?;
     let mut entries = Vec::new();
     flatten("", table.get_ref(), &mut entries);
@@ -136,10 +153,12 @@ fn read_environment(
     variables.sort();
     for (name, value) in variables {
         let Some(setting) = setting::all().find(|setting| setting.variable() == name) else {
-            let dotted = name.strip_prefix(PREFIX).unwrap_or(&name).replace("__", ".");
-            let nearest = setting::nearest(&dotted).map(Setting::variable);
-            return Err(ConfigError::UnknownVariable { name, nearest });
+            return Err(unknown_variable(name));
         };
+        // As good as unset, which is how Compose files and service managers leave things out.
+        if value.is_empty() {
+            continue;
+        }
         let origin = Origin::Environment(name);
         let Some(word) = value.to_str() else {
             let what = "is not UTF-8 text".to_owned();
@@ -150,13 +169,9 @@ fn read_environment(
     Ok(())
 }
 
-/// Whether a variable is meant as a setting. An empty one is as good as unset, which is how
-/// Compose files and service managers leave things out.
+/// Whether a variable is meant as a setting.
 fn is_for_us(name: &str, value: &OsStr) -> bool {
-    name.starts_with(PREFIX)
-        && !value.is_empty()
-        && !NOT_SETTINGS.iter().any(|prefix| name.starts_with(prefix))
-        && !is_service_link(name, value)
+    name.starts_with(PREFIX) && !NOT_SETTINGS.contains(&name) && !is_service_link(name, value)
 }
 
 /// Kubernetes sets `ALDIS_SERVICE_HOST`, `ALDIS_PORT=tcp://10.0.0.1:1883`,
@@ -207,7 +222,10 @@ fn read_options(arguments: &Arguments, draft: &mut Draft) -> Result<(), ConfigEr
         draft.data_dir = Some(path.clone());
         draft.origins.insert("data_dir", Origin::Option("--data-dir"));
     }
-    if let Some(port) = arguments.port {
+    if let Some(given) = &arguments.port {
+        // A `+` would parse.
+        let port = given.starts_with(|first: char| first.is_ascii_digit()).then(|| given.parse().ok());
+        let Some(Some(port)) = port else { return Err(ConfigError::BadPort(given.clone())) };
         if let Some(origin) = draft.origins.get("listen") {
             return Err(ConfigError::PortWithListen(origin.clone()));
         }
@@ -219,10 +237,30 @@ fn read_options(arguments: &Arguments, draft: &mut Draft) -> Result<(), ConfigEr
 
 fn unknown(name: String, origin: Origin) -> ConfigError {
     if let Some(example) = setting::first_of_group(&name) {
-        return ConfigError::Section { name, origin, example: example.name };
+        return ConfigError::Section { name, origin, example: example.name.to_owned() };
     }
-    let nearest = setting::nearest(&name).map(|setting| setting.name);
-    ConfigError::UnknownSetting { name, origin, nearest }
+    let hint = setting::hint(&name);
+    ConfigError::UnknownSetting { name, origin, hint }
+}
+
+fn unknown_variable(name: String) -> ConfigError {
+    let dotted = name.strip_prefix(PREFIX).unwrap_or(&name).replace("__", ".").to_ascii_lowercase();
+    if let Some(example) = setting::first_of_group(&dotted) {
+        return ConfigError::Section { name, origin: Origin::Variables, example: example.variable() };
+    }
+    let hint = setting::hint(&dotted);
+    ConfigError::UnknownVariable { name, hint }
+}
+
+/// What was probably meant by a line that is not TOML.
+fn syntax_hint(line: &str) -> Option<String> {
+    let line = line.split_once('#').map_or(line, |(line, _)| line);
+    if let Some((_, value)) = line.split_once('=') {
+        return units::parse_grouped(value).map(|number| format!("; write {}", units::show_count(number)));
+    }
+    let (key, _) = line.trim().split_once(' ')?;
+    let is_mosquitto = setting::hint(key).is_some();
+    is_mosquitto.then(|| "; mosquitto.conf is not read: write the settings anew, as NAME = VALUE".to_owned())
 }
 
 /// Counted from 1.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::kind::{Kind, Number, Unit};
-use super::setting::Setting;
+use super::setting::{Effect, Setting};
 
 /// The largest packet that MQTT can express: five bytes of fixed header and what they can count.
 const MAX_PACKET: u64 = 268_435_460;
@@ -26,8 +26,9 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| draft.connections.map_or(UNLIMITED, wide),
             set: |draft, number| draft.connections = chosen(number),
         }),
+        effect: Effect::AtOnce,
         default: None,
-        help: "Connections open at one time; one more is closed at once. `\"auto\"` is 100,000, or \
+        help: "Connections open at one time; one more is closed at once. `\"auto\"` is 100_000, or \
                fewer where the process may not open as many files (`ulimit -Hn`, `LimitNOFILE=`).",
         reason: "A few kilobytes each, so about a gigabyte at the most.",
     },
@@ -40,6 +41,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| wide(draft.limits.packet_size),
             set: |draft, number| draft.limits.packet_size = narrow(number),
         }),
+        effect: Effect::NewConnections,
         default: None,
         help: "Largest packet taken or sent, fixed header included.",
         reason: "Pictures and firmware chunks pass, and a thousand clients that announce one cannot \
@@ -54,6 +56,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| wide(draft.limits.first_packet_size),
             set: |draft, number| draft.limits.first_packet_size = narrow(number),
         }),
+        effect: Effect::NewConnections,
         default: None,
         help: "Largest first packet (CONNECT), which comes from a stranger.",
         reason: "Room for every will that is worth sending; it is only buffered as it arrives.",
@@ -67,6 +70,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| u64::try_from(draft.limits.first_packet_timeout.as_millis()).unwrap_or(u64::MAX),
             set: |draft, number| draft.limits.first_packet_timeout = Duration::from_millis(number),
         }),
+        effect: Effect::NewConnections,
         default: None,
         help: "How long a new connection may take until its CONNECT is whole.",
         reason: "Slow radio links need seconds; an idle flood should not get minutes.",
@@ -80,6 +84,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| wide(draft.limits.user_properties),
             set: |draft, number| draft.limits.user_properties = narrow(number),
         }),
+        effect: Effect::NewConnections,
         default: None,
         help: "User properties in one packet.",
         reason: "Hundreds are in use, tens of thousands are an attack.",
@@ -93,6 +98,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| wide(draft.limits.topic_levels),
             set: |draft, number| draft.limits.topic_levels = narrow(number),
         }),
+        effect: Effect::NewConnections,
         default: None,
         help: "Levels of a topic name or filter.",
         reason: "Deeper ones are a way to burn memory and time.",
@@ -106,6 +112,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| wide(draft.limits.topic_bytes),
             set: |draft, number| draft.limits.topic_bytes = narrow(number),
         }),
+        effect: Effect::NewConnections,
         default: None,
         help: "Bytes of a topic name or filter.",
         reason: "All that the standard can express.",
@@ -119,6 +126,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| wide(draft.limits.subscriptions),
             set: |draft, number| draft.limits.subscriptions = narrow(number),
         }),
+        effect: Effect::AtOnce,
         default: None,
         help: "Subscriptions of one session.",
         reason: "More than any gateway has been seen to hold.",
@@ -132,6 +140,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| u64::from(draft.limits.in_flight),
             set: |draft, number| draft.limits.in_flight = u16::try_from(number).unwrap_or(u16::MAX),
         }),
+        effect: Effect::NewSessions,
         default: None,
         help: "Messages of QoS 1 and 2 that may be in flight towards one client, whatever its own \
                receive maximum.",
@@ -146,6 +155,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| u64::from(draft.limits.receive_maximum),
             set: |draft, number| draft.limits.receive_maximum = u16::try_from(number).unwrap_or(u16::MAX),
         }),
+        effect: Effect::NewConnections,
         default: None,
         help: "Receive maximum announced to MQTT 5 clients and enforced on them.",
         reason: "As `limits.in_flight`, in the other direction.",
@@ -159,6 +169,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| wide(draft.limits.queue_messages),
             set: |draft, number| draft.limits.queue_messages = narrow(number),
         }),
+        effect: Effect::NewSessions,
         default: None,
         help: "Messages that wait for one client that is slow or offline.",
         reason: "A night of telemetry at one message a second, three times over.",
@@ -172,13 +183,18 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| wide(draft.limits.queue_bytes),
             set: |draft, number| draft.limits.queue_bytes = narrow(number),
         }),
+        effect: Effect::NewSessions,
         default: None,
         help: "Bytes of the messages that wait for one client.",
         reason: "Room for the queue above with messages of some 600 bytes.",
     },
     Setting {
         name: "limits.queue_qos0",
-        kind: Kind::Flag(|draft, flag| draft.limits.queue_qos0 = flag),
+        kind: Kind::Flag {
+            get: |draft| Some(draft.limits.queue_qos0),
+            set: |draft, flag| draft.limits.queue_qos0 = flag,
+        },
+        effect: Effect::NewSessions,
         default: Some("`false`"),
         help: "Whether QoS 0 messages wait for a client that is offline.",
         reason: "The standard lets them go, and a device that comes back wants the newest reading, not \
@@ -193,6 +209,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| wide(draft.limits.retained_messages),
             set: |draft, number| draft.limits.retained_messages = narrow(number),
         }),
+        effect: Effect::AtOnce,
         default: None,
         help: "Retained messages in all.",
         reason: "The memory watermark bounds them.",
@@ -206,6 +223,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| wide(draft.limits.retained_bytes),
             set: |draft, number| draft.limits.retained_bytes = narrow(number),
         }),
+        effect: Effect::AtOnce,
         default: None,
         help: "Bytes of all retained messages.",
         reason: "The memory watermark bounds them.",
@@ -219,6 +237,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| u64::from(draft.limits.session_expiry_max),
             set: |draft, number| draft.limits.session_expiry_max = u32::try_from(number).unwrap_or(u32::MAX),
         }),
+        effect: Effect::NewConnections,
         default: None,
         help: "Longest session expiry interval that is granted. `\"never\"`: whatever a client asks \
                for, up to for ever.",
@@ -235,6 +254,7 @@ pub(crate) static LIMITS: &[Setting] = &[
                 draft.limits.session_expiry_default = u32::try_from(number).unwrap_or(u32::MAX)
             },
         }),
+        effect: Effect::NewConnections,
         default: None,
         help: "Session expiry interval of MQTT 3.1 and 3.1.1 sessions that are not clean; those \
                versions cannot ask for one.",
@@ -250,6 +270,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| u64::from(draft.limits.keep_alive_max),
             set: |draft, number| draft.limits.keep_alive_max = u16::try_from(number).unwrap_or(u16::MAX),
         }),
+        effect: Effect::NewConnections,
         default: None,
         help: "Longest keep alive granted. A longer one, or none, is lowered to it: MQTT 5 clients are \
                told, older ones are held to it.",
@@ -264,6 +285,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| u64::from(draft.limits.topic_alias_maximum),
             set: |draft, number| draft.limits.topic_alias_maximum = u16::try_from(number).unwrap_or(u16::MAX),
         }),
+        effect: Effect::NewConnections,
         default: None,
         help: "Topic aliases that an MQTT 5 client may use towards the broker.",
         reason: "An alias costs its topic in memory, for each connection.",
@@ -277,6 +299,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| u64::from(draft.limits.topic_aliases_out),
             set: |draft, number| draft.limits.topic_aliases_out = u16::try_from(number).unwrap_or(u16::MAX),
         }),
+        effect: Effect::NewSessions,
         default: None,
         help: "Topic aliases that the broker uses towards a client that allows them.",
         reason: "As above.",
@@ -290,6 +313,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| wide(draft.limits.outbox_bytes),
             set: |draft, number| draft.limits.outbox_bytes = narrow(number),
         }),
+        effect: Effect::NewSessions,
         default: None,
         help: "Encoded bytes that wait for one client's socket before its messages queue instead.",
         reason: "Two full reads of a publisher; more than a socket takes at once.",
@@ -303,6 +327,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| wide(draft.limits.answers_bytes),
             set: |draft, number| draft.limits.answers_bytes = narrow(number),
         }),
+        effect: Effect::NewSessions,
         default: None,
         help: "Acknowledgements and other answers that a client may leave unread before it is \
                disconnected (0x97).",
@@ -317,6 +342,7 @@ pub(crate) static LIMITS: &[Setting] = &[
             get: |draft| draft.memory_watermark.map_or(UNLIMITED, wide),
             set: |draft, number| draft.memory_watermark = chosen(number),
         }),
+        effect: Effect::AtOnce,
         default: None,
         help: "Bytes of messages held for all clients together, retained ones included, above which \
                publishers are slowed and nothing more is queued. `\"auto\"` is half of the memory that \

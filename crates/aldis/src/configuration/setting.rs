@@ -4,6 +4,7 @@
 //! `docs/configuration.md` all come from it.
 
 use super::draft::Draft;
+use super::elsewhere::{self, Hint};
 use super::general_table::GENERAL;
 use super::kind::Kind;
 use super::limits_table::LIMITS;
@@ -13,6 +14,8 @@ pub(crate) struct Setting {
     /// Dotted, as in the file: `limits.queue_messages`.
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
+    /// For whom a new value holds that a reload brings.
+    pub(crate) effect: Effect,
     /// The default in words, where it is not simply the number that [`Draft::default`] has.
     pub(crate) default: Option<&'static str>,
     /// What it does, in a sentence or two.
@@ -21,10 +24,42 @@ pub(crate) struct Setting {
     pub(crate) reason: &'static str,
 }
 
+/// For whom a reload changes a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    AtOnce,
+    /// Connections that are open go on with what they began with.
+    NewConnections,
+    /// So do sessions, over their reconnects, until they end.
+    NewSessions,
+    Restart,
+}
+
+impl Effect {
+    /// For the documentation.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Effect::AtOnce => "holds at once",
+            Effect::NewConnections => "holds for new connections",
+            Effect::NewSessions => "holds for new sessions",
+            Effect::Restart => "needs a restart",
+        }
+    }
+
+    /// What a list of changed settings says behind a name.
+    pub(crate) fn remark(self) -> Option<&'static str> {
+        match self {
+            Effect::NewConnections => Some("new connections"),
+            Effect::NewSessions => Some("new sessions"),
+            Effect::AtOnce | Effect::Restart => None,
+        }
+    }
+}
+
 impl Setting {
     /// The environment variable: `ALDIS_LIMITS__QUEUE_MESSAGES`.
     pub(crate) fn variable(&self) -> String {
-        format!("ALDIS_{}", self.name.replace('.', "__").to_ascii_uppercase())
+        variable(self.name)
     }
 
     /// The default as it would be written.
@@ -35,6 +70,11 @@ impl Setting {
             (None, _) => "none".to_owned(),
         }
     }
+}
+
+/// The environment variable of the setting or group of this name.
+pub(crate) fn variable(name: &str) -> String {
+    format!("ALDIS_{}", name.replace('.', "__").to_ascii_uppercase())
 }
 
 /// Every setting, in the order of the documentation.
@@ -52,11 +92,17 @@ pub(crate) fn first_of_group(group: &str) -> Option<&'static Setting> {
     all().find(|setting| setting.name.split_once('.').is_some_and(|(of, _)| of == group))
 }
 
+/// What was probably meant by a name that is no setting: known from elsewhere, or a slip.
+pub(crate) fn hint(name: &str) -> Option<Hint> {
+    let slip = || nearest(name).map(|setting| Hint { setting: Some(setting.name), words: "" });
+    elsewhere::hint(name).or_else(slip)
+}
+
 /// The setting whose name is so near to `name` that it was probably meant.
 ///
 /// A name without its group (`queue_messages`), with the wrong one (`limit.queue_messages`) or with
 /// another separator (`limits-queue-messages`) is as near as a slip of the finger.
-pub(crate) fn nearest(name: &str) -> Option<&'static Setting> {
+fn nearest(name: &str) -> Option<&'static Setting> {
     let name = name.to_ascii_lowercase().replace('-', "_");
     let last = last_part(&name);
     let distance = |setting: &Setting| {

@@ -37,30 +37,40 @@ pub(crate) fn parse_milliseconds(text: &str) -> Option<u64> {
 /// The shortest exact form: `64 MiB`, `65535 bytes`.
 pub(crate) fn show_size(bytes: u64) -> String {
     match largest_divisor(bytes, SIZES.iter().take(4)) {
-        Some((name, factor)) => format!("{} {name}", bytes / factor),
-        None => format!("{bytes} bytes"),
+        Some((name, factor)) => format!("{} {name}", show_count(bytes / factor)),
+        None => format!("{} bytes", show_count(bytes)),
     }
 }
 
 /// The shortest exact form: `30 d`, `10 s`, `250 ms`.
 pub(crate) fn show_milliseconds(milliseconds: u64) -> String {
     match largest_divisor(milliseconds, TIMES.iter()) {
-        Some((name, factor)) => format!("{} {name}", milliseconds / factor),
+        Some((name, factor)) => format!("{} {name}", show_count(milliseconds / factor)),
         None => "0 s".to_owned(),
     }
 }
 
-/// `1,000,000`: easier to compare than a row of zeros.
+/// `1_000_000`: easier to compare than a row of zeros, and a number in TOML.
 pub(crate) fn show_count(count: u64) -> String {
     let digits = count.to_string();
     let mut shown = String::with_capacity(digits.len() * 4 / 3);
     for (place, digit) in digits.chars().enumerate() {
         if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            shown.push(',');
+            shown.push('_');
         }
         shown.push(digit);
     }
     shown
+}
+
+/// What was probably meant by `100,000`, `100.000.000`, `100 000` or a number in quotes.
+pub(crate) fn parse_grouped(text: &str) -> Option<u64> {
+    let groups: Vec<&str> =
+        text.trim().split([',', '.', '\'', '’', ' ', '\u{a0}', '\u{202f}', '_']).collect();
+    let is_number = |group: &&str| !group.is_empty() && group.bytes().all(|byte| byte.is_ascii_digit());
+    let (first, rest) = groups.split_first()?;
+    let is_grouped = rest.is_empty() || (first.len() <= 3 && rest.iter().all(|group| group.len() == 3));
+    (is_grouped && groups.iter().all(is_number)).then(|| groups.concat().parse().ok())?
 }
 
 fn parse(text: &str, units: &[Unit], factor_without_unit: u64) -> Option<u64> {
@@ -130,18 +140,31 @@ mod tests {
     }
 
     #[test]
+    fn groups_of_three_are_a_number() {
+        for (text, number) in
+            [("100,000", 100_000), ("1.000.000", 1_000_000), ("1\u{a0}000", 1_000), ("0100", 100)]
+        {
+            assert_eq!(parse_grouped(text), Some(number), "{text}");
+        }
+        for text in ["", ",", "1,5", "1,0000", "1000,000", "1,000,", "1 KiB", "-1", "99999999999999999999"] {
+            assert_eq!(parse_grouped(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_shown_can_be_read_again() {
         for bytes in [1, 1000, 1023, 1024, 65_535, 1 << 20, 3 << 30, (1 << 40) + 1] {
             assert_eq!(parse_size(&show_size(bytes)), Some(bytes));
         }
-        for milliseconds in [0, 1, 999, 1_000, 90_000, 3_600_000, 2_592_000_000] {
+        for milliseconds in [0, 1, 999, 1_000, 90_000, 3_600_000, 2_592_000_000, 4_294_967_295_000] {
             assert_eq!(parse_milliseconds(&show_milliseconds(milliseconds)), Some(milliseconds));
         }
         assert_eq!(show_size(64 << 20), "64 MiB");
+        assert_eq!(show_size(65_535), "65_535 bytes");
         assert_eq!(show_milliseconds(2_592_000_000), "30 d");
         assert_eq!(
             [show_count(1), show_count(100_000), show_count(1_000_000)],
-            ["1", "100,000", "1,000,000"]
+            ["1", "100_000", "1_000_000"]
         );
     }
 }
