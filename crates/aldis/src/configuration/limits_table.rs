@@ -33,6 +33,20 @@ pub(crate) static LIMITS: &[Setting] = &[
         reason: "A few kilobytes each, so about a gigabyte at the most.",
     },
     Setting {
+        name: "limits.sessions",
+        kind: Kind::Number(Number {
+            unit: Unit::Count,
+            range: 1..=100_000_000,
+            word: None,
+            get: |draft| wide(draft.limits.sessions),
+            set: |draft, number| draft.limits.sessions = narrow(number),
+        }),
+        effect: Effect::AtOnce,
+        default: None,
+        help: "Sessions in all, with a connection or without.",
+        reason: "A fleet, at a kilobyte or two each.",
+    },
+    Setting {
         name: "limits.packet_size",
         kind: Kind::Number(Number {
             unit: Unit::Bytes,
@@ -116,6 +130,21 @@ pub(crate) static LIMITS: &[Setting] = &[
         default: None,
         help: "Bytes of a topic name or filter.",
         reason: "All that the standard can express.",
+    },
+    Setting {
+        name: "limits.filters_in_packet",
+        kind: Kind::Number(Number {
+            unit: Unit::Count,
+            range: 1..=1_000_000,
+            word: None,
+            get: |draft| wide(draft.limits.filters_in_packet),
+            set: |draft, number| draft.limits.filters_in_packet = narrow(number),
+        }),
+        effect: Effect::NewConnections,
+        default: None,
+        help: "Topic filters in one SUBSCRIBE or UNSUBSCRIBE; those beyond are refused.",
+        reason: "All of a large gateway at once, while a packet full of the shortest ones would hold \
+               twenty times its size in memory until its turn comes.",
     },
     Setting {
         name: "limits.subscriptions",
