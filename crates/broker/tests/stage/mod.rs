@@ -262,7 +262,7 @@ impl Stage {
 
     /// What a Client does until it has no errand any more: it goes on with replays and groups.
     pub fn pump(&mut self, client: &Client) {
-        for _ in 0..10_000 {
+        for _ in 0..100_000 {
             let errands = client.session.outbox.lock().errands(client.connection);
             if errands.flush
                 || errands.blocked

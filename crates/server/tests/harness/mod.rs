@@ -211,6 +211,7 @@ pub(crate) fn expect_nothing_held(server: &Server) {
     let Account { in_flight, waiting, .. } = account(server);
     assert_eq!((in_flight, waiting), (0, 0));
     assert_eq!(server.counters().queued_bytes.load(Relaxed), 0);
+    assert!(server.counters().held_bytes.load(Relaxed) >= 0);
 }
 
 pub(crate) fn dropped(server: &Server, reason: DropReason) -> u64 {
