@@ -48,8 +48,6 @@ pub(crate) struct Newcomer<R> {
 /// What the Broker knows of a session.
 pub(crate) struct Entry<R> {
     pub(crate) session: Arc<Session>,
-    /// Whose session it is, if its user was verified: nobody else gets it by its client id.
-    pub(crate) user: Option<Arc<str>>,
     /// Number of the connection that holds the session.
     pub(crate) connection: Option<u32>,
     pub(crate) newcomer: Option<Box<Newcomer<R>>>,

@@ -28,8 +28,9 @@ impl<R> Broker<R> {
         else {
             return self.attach_new(newcomer);
         };
-        // Before anything happens to the session or its connection.
-        if entry.user.is_some() && entry.user != newcomer.identity.user_name {
+        // A session whose user was verified belongs to that user. Before anything happens to it:
+        let user = entry.session.outbox.lock().outbound.identity.user_name.clone();
+        if user.is_some() && user != newcomer.identity.user_name {
             let what = "the client id belongs to a session of another user";
             let why = Violation::new(ReasonCode::NotAuthorized, "", what);
             return self.answer(newcomer.reply, Answer::Refused(why));
@@ -76,7 +77,6 @@ impl<R> Broker<R> {
         self.by_client_id.insert(Arc::clone(&session.client_id), number);
         let entry = Entry {
             session,
-            user: None,
             connection: None,
             newcomer: None,
             subscriptions: SubscriptionList::default(),
@@ -98,7 +98,6 @@ impl<R> Broker<R> {
         entry.session_expiry = negotiated.session_expiry;
         entry.lasting = was_lasting || negotiated.session_expiry > 0;
         let lasting = entry.lasting;
-        entry.user.clone_from(&identity.user_name);
         entry.will = negotiated.will.map(|will| {
             let bytes = will.topic.len() + will.payload.len() + will.forwarded.len();
             let memory = Memory::of(bytes, &self.counters);

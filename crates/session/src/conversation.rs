@@ -93,7 +93,7 @@ pub struct Conversation {
     pub(crate) aliases: Option<Box<AliasesIn>>,
     pub(crate) route: Option<Box<CachedRoute>>,
     /// The end that comes as soon as the publications before the offence are released.
-    pub(crate) doomed: Option<Ending>,
+    pub(crate) doomed: Option<Box<Ending>>,
 }
 
 /// What one turn gathers besides the workbench.
@@ -149,7 +149,7 @@ impl Conversation {
         if !batch.held.is_empty() {
             // What came before an offence is released first; whatever else stopped the turn comes again.
             if let Next::End(ending) = turned.next {
-                self.doomed = Some(ending);
+                self.doomed = Some(Box::new(ending));
             }
             turned.next = Next::Ask(Request::Retain(batch.held));
         }

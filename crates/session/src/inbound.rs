@@ -88,7 +88,7 @@ pub struct Inbound {
     /// Received on this connection and not released.
     here: Ids,
     /// Received on earlier ones and not released.
-    earlier: Ids,
+    earlier: Option<Box<Ids>>,
 }
 
 impl Inbound {
@@ -96,12 +96,10 @@ impl Inbound {
     /// maximum, which counts what is sent on a connection [MQTT-4.9.0-1].
     pub fn connection_begins(&mut self) {
         let here = std::mem::take(&mut self.here);
-        if self.earlier.len() == 0 {
-            self.earlier = here;
-            return;
-        }
-        for id in here.iter() {
-            self.earlier.add(id);
+        match &mut self.earlier {
+            Some(earlier) => here.iter().for_each(|id| earlier.add(id)),
+            None if here.len() > 0 => self.earlier = Some(Box::new(here)),
+            None => {}
         }
     }
 
@@ -112,13 +110,13 @@ impl Inbound {
 
     /// QoS 2 messages received and not released.
     pub fn unreleased(&self) -> usize {
-        self.here.len() + self.earlier.len()
+        self.here.len() + self.earlier.as_ref().map_or(0, |earlier| earlier.len())
     }
 
     /// Whether a PUBLISH with this identifier came already and was not released: a repeat
     /// [MQTT-4.3.3-10].
     pub fn holds(&self, id: PacketId) -> bool {
-        self.here.holds(id) || self.earlier.holds(id)
+        self.here.holds(id) || self.earlier.as_ref().is_some_and(|earlier| earlier.holds(id))
     }
 
     /// Remembers a QoS 2 message until its PUBREL.
@@ -131,7 +129,14 @@ impl Inbound {
     /// The client releases the identifier (PUBREL); false if it was not held. Afterwards the same
     /// identifier is a new message [MQTT-4.3.3-12].
     pub fn release(&mut self, id: PacketId) -> bool {
-        self.here.remove(id) || self.earlier.remove(id)
+        if self.here.remove(id) {
+            return true;
+        }
+        let was_held = self.earlier.as_mut().is_some_and(|earlier| earlier.remove(id));
+        if self.earlier.as_ref().is_some_and(|earlier| earlier.len() == 0) {
+            self.earlier = None;
+        }
+        was_held
     }
 }
 

@@ -10,7 +10,6 @@
 use crate::counters::DropReason;
 use crate::delivery::Terms;
 use crate::group::Group;
-use crate::memory::Memory;
 use crate::outbound::{ClientTerms, Line, Offered, Outbound};
 use crate::publication::Offering;
 use crate::remains::{Discarded, Remains};
@@ -93,8 +92,8 @@ pub struct Outbox {
     group_work: Option<Box<GroupWork>>,
     /// Retained messages that are still to be sent for new subscriptions.
     pub(crate) replays: Replays,
-    /// Bytes that the client does not read, counted as held.
-    unread: Memory,
+    /// Bytes that the client does not read, as they are counted as held.
+    unread: usize,
     /// A replay waits for the window, not for the socket.
     pub(crate) replay_waits: bool,
 }
@@ -113,7 +112,7 @@ impl Outbox {
             handed_over: false,
             group_work: None,
             replays: Replays::default(),
-            unread: Memory::default(),
+            unread: 0,
             replay_waits: false,
         }
     }
@@ -280,7 +279,7 @@ impl Outbox {
     fn let_go(&mut self, bench: &mut Workbench) {
         let bytes = std::mem::take(&mut self.bytes);
         self.outbound.qos0_lost(bytes.qos0, bench);
-        self.unread = Memory::default();
+        self.count_unread(0, bench);
         self.state = State::Offline;
         self.handed_over = false;
     }
@@ -303,6 +302,11 @@ impl Outbox {
     /// Takes up to `count` messages out of the queue that expired in it; true if there may be more.
     pub fn expire_waiting(&mut self, count: usize, bench: &mut Workbench) -> bool {
         self.outbound.expire_waiting(count, bench)
+    }
+
+    fn count_unread(&mut self, bytes: usize, bench: &mut Workbench) {
+        bench.tally.held_bytes += bytes as i64 - self.unread as i64;
+        self.unread = bytes;
     }
 
     // ---- writing ----
@@ -338,7 +342,7 @@ impl Outbox {
             }
             Wrote::Blocked => {
                 self.bytes = batch.rest_before(std::mem::take(&mut self.bytes));
-                self.unread = Memory::of(self.bytes.len(), bench.counters());
+                self.count_unread(self.bytes.len(), bench);
                 self.state = State::Blocked;
                 self.wake();
                 AfterWrite::Done
@@ -380,7 +384,7 @@ impl Outbox {
             return false;
         }
         self.state = State::Idle;
-        self.unread = Memory::default();
+        self.count_unread(0, bench);
         if self.bytes.len() < REFILL && self.lets_out() {
             self.outbound.refill(REFILL, &mut self.bytes, bench);
         }

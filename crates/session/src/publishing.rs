@@ -234,7 +234,7 @@ impl Conversation {
 
     /// What the client is told once its held publications are answered: it broke a rule behind them.
     pub fn ends_after_release(&mut self) -> Option<Ending> {
-        self.doomed.take()
+        self.doomed.take().map(|ending| *ending)
     }
 
     fn answer(&self, answer: Option<(AckKind, PacketId)>, matched: bool, bench: &mut Workbench) {

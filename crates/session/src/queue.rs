@@ -20,53 +20,24 @@ impl Waiting for Delivery {
     }
 }
 
-/// Two lines in the order of arrival, bounded by whoever pushes.
+/// Two lines in the order of arrival, bounded by whoever pushes. An empty queue, as nearly every session
+/// has, is a null pointer.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub struct Queue(Option<Box<Lines>>);
+
+#[derive(Debug, Default)]
+struct Lines {
     qos0: Line<Delivery>,
     others: Line<Delivery>,
     arrivals: u64,
 }
 
-impl Queue {
-    /// Messages that wait.
-    pub fn len(&self) -> usize {
-        self.qos0.len() + self.others.len()
-    }
-
-    /// Whether nothing waits.
-    pub fn is_empty(&self) -> bool {
-        self.qos0.is_empty() && self.others.is_empty()
-    }
-
-    /// Bytes that the messages which wait stand for.
-    pub fn bytes(&self) -> usize {
-        self.qos0.bytes() + self.others.bytes()
-    }
-
-    /// Those of them that no other queue shares.
-    pub(crate) fn own_bytes(&self) -> usize {
-        self.qos0.own_bytes() + self.others.own_bytes()
-    }
-
-    fn line(&mut self, qos: QoS) -> &mut Line<Delivery> {
+impl Lines {
+    fn of(&mut self, qos: QoS) -> &mut Line<Delivery> {
         if qos == QoS::AtMostOnce { &mut self.qos0 } else { &mut self.others }
     }
 
-    /// Whether a new delivery at `qos` would have to stand behind others.
-    pub fn has_before(&self, qos: QoS) -> bool {
-        if qos == QoS::AtMostOnce { !self.qos0.is_empty() } else { !self.others.is_empty() }
-    }
-
-    /// Puts a delivery at the end of its line.
-    pub fn push(&mut self, delivery: Delivery) {
-        self.arrivals += 1;
-        let number = self.arrivals;
-        self.line(delivery.terms.qos).put(number, delivery);
-    }
-
-    /// Takes the delivery that came first; one that needs the window only if `window_has_room`.
-    pub fn pop(&mut self, window_has_room: bool) -> Option<Delivery> {
+    fn pop(&mut self, window_has_room: bool) -> Option<Delivery> {
         let other = self.others.first().filter(|_| window_has_room);
         let line = match (self.qos0.first(), other) {
             (Some(qos0), Some(other)) if other < qos0 => &mut self.others,
@@ -77,22 +48,80 @@ impl Queue {
         line.pop().map(|(_, delivery)| delivery)
     }
 
+    fn pop_back(&mut self) -> Option<Delivery> {
+        let qos0_is_newer = self.qos0.last() > self.others.last();
+        let line = if qos0_is_newer { &mut self.qos0 } else { &mut self.others };
+        let last = line.pop_back().or_else(|| self.others.pop_back()).or_else(|| self.qos0.pop_back());
+        last.map(|(_, delivery)| delivery)
+    }
+}
+
+impl Queue {
+    fn sum(&self, of: impl Fn(&Line<Delivery>) -> usize) -> usize {
+        self.0.as_ref().map_or(0, |lines| of(&lines.qos0) + of(&lines.others))
+    }
+
+    /// Messages that wait.
+    pub fn len(&self) -> usize {
+        self.sum(Line::len)
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Bytes that the messages which wait stand for.
+    pub fn bytes(&self) -> usize {
+        self.sum(Line::bytes)
+    }
+
+    /// Those of them that no other queue shares.
+    pub(crate) fn own_bytes(&self) -> usize {
+        self.sum(Line::own_bytes)
+    }
+
+    /// Whether a new delivery at `qos` would have to stand behind others.
+    pub fn has_before(&self, qos: QoS) -> bool {
+        let Some(lines) = &self.0 else { return false };
+        if qos == QoS::AtMostOnce { !lines.qos0.is_empty() } else { !lines.others.is_empty() }
+    }
+
+    /// Puts a delivery at the end of its line.
+    pub fn push(&mut self, delivery: Delivery) {
+        let lines = self.0.get_or_insert_default();
+        lines.arrivals += 1;
+        let number = lines.arrivals;
+        lines.of(delivery.terms.qos).put(number, delivery);
+    }
+
+    /// Takes something out; with the last thing the memory of the queue goes.
+    fn take<T>(&mut self, what: impl FnOnce(&mut Lines) -> Option<T>) -> Option<T> {
+        let taken = what(self.0.as_mut()?);
+        if self.0.as_ref().is_some_and(|lines| lines.qos0.is_empty() && lines.others.is_empty()) {
+            self.0 = None;
+        }
+        taken
+    }
+
+    /// Takes the delivery that came first; one that needs the window only if `window_has_room`.
+    pub fn pop(&mut self, window_has_room: bool) -> Option<Delivery> {
+        self.take(|lines| lines.pop(window_has_room))
+    }
+
     /// Takes the delivery that came last.
     pub(crate) fn pop_back(&mut self) -> Option<Delivery> {
-        let line = if self.qos0.last() > self.others.last() { &mut self.qos0 } else { &mut self.others };
-        line.pop_back()
-            .or_else(|| self.others.pop_back())
-            .or_else(|| self.qos0.pop_back())
-            .map(|(_, last)| last)
+        self.take(Lines::pop_back)
     }
 
     /// Takes a delivery whose message has expired.
     pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Delivery> {
-        self.qos0.take_expired(now).or_else(|| self.others.take_expired(now))
+        self.take(|lines| lines.qos0.take_expired(now).or_else(|| lines.others.take_expired(now)))
     }
 
     /// Takes all of the QoS 0 line at once.
     pub(crate) fn take_qos0(&mut self) -> Queue {
-        Queue { qos0: std::mem::take(&mut self.qos0), ..Queue::default() }
+        let qos0 = self.take(|lines| (!lines.qos0.is_empty()).then(|| std::mem::take(&mut lines.qos0)));
+        Queue(qos0.map(|qos0| Box::new(Lines { qos0, ..Lines::default() })))
     }
 }
