@@ -27,6 +27,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// What it is to offer a message to a group, and to keep it there, in steps of work: several locks, each as
+/// much as asking a session.
+const OFFER: usize = 4;
 /// Messages looked at under one hold of the lock, for one that a member may receive.
 const LOOKS: usize = 64;
 /// Holds of the lock in one visit of a member that finds nothing; then others come first.
@@ -115,6 +118,7 @@ impl Group {
 
     /// Offers a message to one member, or keeps it.
     pub fn offer(self: &Arc<Self>, offering: &Offering<'_>, bench: &mut Workbench) {
+        bench.works(OFFER);
         let mut inner = self.inner.lock();
         if inner.queue.is_empty() && inner.in_transit == 0 {
             for _ in 0..inner.members.len() {

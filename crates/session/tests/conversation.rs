@@ -17,8 +17,8 @@ use aldis_packet::{
     encode_pingreq,
 };
 use aldis_session::{
-    Act, Agreed, ClientTerms, Conversation, DropReason, Ending, Held, Identity, Input, Limits, Next, Offered,
-    RefuseReason, Request, Rights, Route, Router, Session, Subscription, Target, Turned, Workbench,
+    Act, Agreed, ClientTerms, Conversation, DropReason, Ending, Group, Held, Identity, Input, Limits, Next,
+    Offered, RefuseReason, Request, Rights, Route, Router, Session, Subscription, Target, Turned, Workbench,
 };
 use scripted_wire::{Peer, Seen, bench, connected, identity, packet_id, publish, subscription, terms};
 use std::sync::Arc;
@@ -673,4 +673,31 @@ fn mqtt_3_3_2_18_the_message_is_passed_on_as_it_came() {
     let frame = stage.subscriber.wire.new_frames().pop().unwrap();
     assert!(frame.windows(properties.len()).any(|window| window == properties));
     assert!(frame.windows(5).any(|window| window == [0x02, 0, 0, 0, 9]));
+}
+
+/// A shared subscription of which nobody can take anything is work, too.
+#[test]
+fn offering_to_groups_is_work_for_a_turn() {
+    struct Groups(Vec<Arc<Group>>);
+    impl Router for Groups {
+        fn generation(&self) -> u64 {
+            1
+        }
+        fn resolve(&self, _: &str) -> Arc<Route> {
+            Arc::new(Route { targets: self.0.iter().cloned().map(Target::Group).collect(), steps: 1 })
+        }
+    }
+    let mut stage = Stage::new(V5, Limits::default());
+    let session = scripted_wire::session(9, "away", &Limits::default());
+    let groups = (0..2_000).map(|number| {
+        let group = Arc::new(Group::new(number, Arc::from("$share/g/sub"), Arc::new(Limits::default())));
+        group.join(&subscription(&session, "$share/g/sub", QoS::AtLeastOnce));
+        group.offline(9);
+        group
+    });
+    let groups = Groups(groups.collect());
+    let bytes = pub5("sub", "m", 1, 1).repeat(100);
+    let turned = stage.conversation.turn(Input::Borrowed(&bytes), &groups, &mut stage.bench);
+    assert!(matches!(turned.next, Next::Yield));
+    assert!(turned.consumed <= 10 * bytes.len() / 100, "{}", turned.consumed);
 }
