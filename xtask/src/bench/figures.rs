@@ -1,7 +1,7 @@
 //! The figures: what a run of `mqload` says, and what the runs of all rounds say together.
 
 use super::broker::Broker;
-use super::workloads::{ALLOWED_NOW, IDLE_CONNECTIONS, Workload};
+use super::workloads::{ALLOWED_NOW, IDLE_BAR, IDLE_CONNECTIONS, Workload};
 use super::{ALDIS, RELAY, Runs};
 use serde_json::Value;
 use std::fmt;
@@ -27,19 +27,23 @@ impl Measured {
             return Self { error: Some(line.trim().to_owned()), ..Self::default() };
         };
         let number = |key: &str| value.get(key).and_then(Value::as_f64);
-        let count = |key: &str| value.get(key).and_then(Value::as_u64).unwrap_or_default();
-        let said = value.get("error").and_then(Value::as_str).map(str::to_owned);
-        let cpu = number("cpu_us_per_msg");
-        let error = said.or_else(|| cpu.is_none().then(|| "no CPU time was measured".to_owned()));
-        Self {
-            cpu,
-            rate: number("msgs_per_s").unwrap_or_default(),
-            lost: count("lost"),
-            gaps: count("gaps"),
-            reorders: count("reorders"),
-            has_stalled: value.get("stalled").and_then(Value::as_bool).unwrap_or_default(),
-            error,
+        if let Some(said) = value.get("error").and_then(Value::as_str) {
+            return Self { error: Some(said.to_owned()), ..Self::default() };
         }
+        let count = |key: &str| value.get(key).and_then(Value::as_u64);
+        let (cpu, rate) = (number("cpu_us_per_msg"), number("msgs_per_s"));
+        let wrong = (count("lost"), count("gaps"), count("reorders"));
+        let stalled = value.get("stalled").and_then(Value::as_bool);
+        // A figure that is not there is not 0.
+        let (Some(cpu), Some(rate), (Some(lost), Some(gaps), Some(reorders)), Some(has_stalled)) =
+            (cpu, rate, wrong, stalled)
+        else {
+            return Self {
+                error: Some(format!("a figure is missing in {}", line.trim())),
+                ..Self::default()
+            };
+        };
+        Self { cpu: Some(cpu), rate, lost, gaps, reorders, has_stalled, error: None }
     }
 
     /// What a correct broker never shows.
@@ -72,6 +76,21 @@ pub(super) struct Idle {
 }
 
 impl Idle {
+    /// The median of all rounds; the first error there was.
+    pub(super) fn median(rounds: &[Idle]) -> Idle {
+        let of = |what: fn(&Idle) -> Option<f64>| {
+            Spread::of(rounds.iter().filter_map(what).collect()).map(|spread| spread.median)
+        };
+        let error = rounds.iter().find_map(|round| round.error.clone());
+        Idle { fresh: of(|round| round.fresh), used: of(|round| round.used), error }
+    }
+
+    /// What it holds above what is allowed at present.
+    pub(super) fn excess(&self) -> Option<String> {
+        let fresh = self.fresh?;
+        (fresh > IDLE_BAR).then(|| format!("idle: {fresh:.0} bytes a connection, {IDLE_BAR:.0} are allowed"))
+    }
+
     /// From `mqload`'s line.
     pub(super) fn read(line: &str) -> Self {
         let value = serde_json::from_str::<Value>(line.trim()).unwrap_or_default();
@@ -155,6 +174,14 @@ impl Series {
         })
     }
 
+    /// What it costs above what is allowed at present.
+    pub(super) fn excess(&self) -> Option<String> {
+        let (ratio, bar) = (self.ratio?.median, self.bar?);
+        let most = ALLOWED_NOW * bar;
+        (ratio > most)
+            .then(|| format!("{}: {ratio:.2} × the relay's cost, {most:.2} are allowed", self.workload))
+    }
+
     /// Whether the ratio is within what is allowed at present, and within the bar itself.
     pub(super) fn is_within(&self) -> Option<(bool, bool)> {
         let (ratio, bar) = (self.ratio?.median, self.bar?);
@@ -177,7 +204,10 @@ mod tests {
         assert_eq!(bad.fault().unwrap(), "0 lost, 0 gaps, 2 out of order");
         assert_eq!(Measured::read("{\"error\":\"refused\"}").fault().unwrap(), "refused");
         assert_eq!(Measured::read("panicked\n").fault().unwrap(), "panicked");
-        assert!(Measured::read(&LINE.replace("0.5", "null")).fault().is_some());
+        for figure in ["0.5", "5200129", "\"lost\":0", "\"gaps\":0", "\"reorders\":0", "false"] {
+            let without = LINE.replace(figure, if figure.starts_with('"') { "\"x\":0" } else { "null" });
+            assert!(Measured::read(&without).fault().unwrap().contains("missing"), "{without}");
+        }
     }
 
     #[test]
@@ -189,6 +219,10 @@ mod tests {
             "of 10000 clients 9999 got their message"
         );
         assert_eq!(Idle::read("{\"error\":\"refused\"}").error.unwrap(), "{\"error\":\"refused\"}");
+        let rounds = ["3400", "3600", "3700"].map(|bytes| Idle::read(&line.replace("1700", bytes)));
+        let median = Idle::median(&rounds);
+        assert_eq!((median.fresh, median.error.clone()), (Some(3600.0), None));
+        assert_eq!(median.excess().unwrap(), "idle: 3600 bytes a connection, 3500 are allowed");
     }
 
     #[test]
@@ -201,7 +235,10 @@ mod tests {
         let series = Series::of(&WORKLOADS[0], &runs, &[] as &[Broker]).unwrap();
         assert_eq!(series.ratio, Some(Spread { median: 2.0, least: 1.0, most: 3.0 }));
         assert_eq!(series.aldis.median, 4.0);
-        assert_eq!(series.is_within(), Some((true, true)));
+        assert_eq!((series.is_within(), series.excess()), (Some((true, true)), None));
+        runs.insert((name, "aldis".to_owned()), vec![run(5.0), run(10.0), run(20.0)]);
+        let series = Series::of(&WORKLOADS[0], &runs, &[] as &[Broker]).unwrap();
+        assert_eq!(series.excess().unwrap(), "one2one-q0: 5.00 × the relay's cost, 4.00 are allowed");
     }
 
     #[test]
