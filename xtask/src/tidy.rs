@@ -14,6 +14,7 @@ mod paths;
 mod private;
 mod pure;
 mod scan;
+mod selects;
 mod sizes;
 mod unfinished;
 
@@ -60,7 +61,7 @@ struct Check {
     check: fn(&Repository) -> Vec<Finding>,
 }
 
-const CHECKS: [Check; 12] = [
+const CHECKS: [Check; 13] = [
     Check { name: "pure", holds: "pure crates do not reach Tokio", check: pure::check },
     Check {
         name: "sizes",
@@ -82,6 +83,7 @@ const CHECKS: [Check; 12] = [
         holds: "nothing refers to places outside of the repository",
         check: private::check,
     },
+    Check { name: "selects", holds: "every select! has an order, and its reason", check: selects::check },
     Check { name: "attributes", holds: "every allowed lint has its reason", check: attributes::check },
     Check {
         name: "invariants",

@@ -45,7 +45,9 @@ async fn broker_task(mut broker: Broker<Reply>, mut commands: mpsc::Receiver<Com
     loop {
         let now = || Instant::now().into_std();
         let due = broker.poll_timeout(now()).map(Instant::from_std);
+        // What is due first: a flood of commands must not keep sessions from expiring.
         tokio::select! {
+            biased;
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => broker.step(now()),
             Some(command) = commands.recv() => broker.handle(command, now()),
             else => return,

@@ -19,9 +19,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on {:?}; try: mosquitto_sub -t '#' -v; Ctrl-C ends it", server.addresses());
     // The program listens as well: a subscriber like any other, without a socket.
     let mut everything = server.subscribe("#", QoS::AtMostOnce).await?;
+    // The end first: it is wanted more than one more line.
     tokio::select! {
-        () = report(&mut everything, |line| println!("{line}")) => {}
+        biased;
         _ = tokio::signal::ctrl_c() => {}
+        () = report(&mut everything, |line| println!("{line}")) => {}
     }
     // Every client is told why, gets what is written for it, and has until the deadline to leave.
     let (cut_off, ()) = tokio::join!(server.shutdown(), report(&mut everything, |line| println!("{line}")));

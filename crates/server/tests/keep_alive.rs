@@ -87,7 +87,9 @@ async fn what_the_broker_sends_does_not_keep_a_client_alive() {
             publisher.publish(Outgoing::new("t", "")).await.unwrap();
         }
     };
+    // The end first, which is what is waited for.
     let (_, reason) = tokio::select! {
+        biased;
         end = to_the_end(&mut peer) => end,
         () = chatter => unreachable!(),
     };

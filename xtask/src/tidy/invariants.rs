@@ -15,11 +15,8 @@ pub(crate) fn check(repository: &Repository) -> Vec<Finding> {
         let what = "the file is missing; it holds the map and the table `| invariant | held by |`";
         return vec![Finding::at(DOCUMENT, 1, what)];
     };
-    let known: HashSet<String> = repository
-        .with_extension(&["rs"])
-        .flat_map(|file| functions(&file.text))
-        .map(|test| test.name)
-        .collect();
+    let known: HashSet<String> =
+        repository.with_extension(&["rs"]).flat_map(|file| tests(&file.text)).collect();
     let mut findings = Vec::new();
     let (mut count, mut inside) = (0, false);
     for Row { line, is_head, cells } in markdown::read(&file.text).rows {
@@ -37,6 +34,22 @@ pub(crate) fn check(repository: &Repository) -> Vec<Finding> {
     findings
 }
 
+/// The names of the functions that have a test's attribute on one of the lines above them.
+fn tests(source: &str) -> Vec<String> {
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let is_test = |line: usize| {
+        let above = lines.iter().take(line.saturating_sub(1)).rev();
+        let mut attributes = above.take_while(|line| line.starts_with("#[") || line.starts_with("//"));
+        attributes.any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
+    };
+    functions(source).into_iter().filter(|function| is_test(function.line)).map(|test| test.name).collect()
+}
+
+/// Whether a path names something that tests: a file or folder of tests, or a check of this program.
+fn is_place_of_tests(path: &str) -> bool {
+    path.starts_with("tests/") || path.contains("/tests/") || path.starts_with("xtask/src/tidy/")
+}
+
 /// What is wrong with the second cell of a row.
 fn wrong(repository: &Repository, known: &HashSet<String>, cell: &str) -> Option<String> {
     let mut cited: Vec<&str> = markdown::spans_of(cell).into_iter().chain(markdown::links_of(cell)).collect();
@@ -49,10 +62,10 @@ fn wrong(repository: &Repository, known: &HashSet<String>, cell: &str) -> Option
     }
     let exists = |cited: &&str| {
         let name = cited.rsplit("::").next().unwrap_or(cited).trim_end_matches("()");
-        repository.has(cited.split("::").next().unwrap_or(cited)) || known.contains(name)
+        (repository.has(cited) && is_place_of_tests(cited)) || known.contains(name)
     };
     let missing = cited.iter().find(|cited| !exists(cited))?;
-    Some(format!("`{missing}` is no test: neither a function of a Rust file nor a path from the root"))
+    Some(format!("`{missing}` is no test: neither a function with #[test] nor a path from the root to tests"))
 }
 
 #[cfg(test)]
@@ -63,8 +76,8 @@ mod tests {
         let text = format!(
             "# Map\n\n| crate | holds |\n|---|---|\n| a | b |\n\n| Invariant | held by |\n|---|---|\n{rows}"
         );
-        let code = ("crates/a/tests/order.rs", "#[test]\nfn order_is_kept() {}");
-        let repository = Repository::of(&[(DOCUMENT, &text), code]);
+        let code = ("crates/a/tests/order.rs", "#[test]\nfn order_is_kept() {}\nfn helps() {}");
+        let repository = Repository::of(&[(DOCUMENT, &text), code, ("crates/a/src/order.rs", "")]);
         check(&repository).iter().map(ToString::to_string).collect()
     }
 
@@ -76,8 +89,10 @@ mod tests {
 
     #[test]
     fn an_invariant_without_a_test_that_exists_is_found() {
-        let found = findings("| a | review `cargo test` |\n| b | `order_is_lost` |\n");
-        assert_eq!(found.len(), 2, "{found:?}");
+        let found = findings(
+            "| a | review `cargo test` |\n| b | `order_is_lost` |\n| c | `helps` |\n| d | `crates/a/src/order.rs` |\n",
+        );
+        assert_eq!(found.len(), 4, "{found:?}");
         assert!(found[1].starts_with("ARCHITECTURE.md:10: `order_is_lost` is no test"), "{found:?}");
     }
 
