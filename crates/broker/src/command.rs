@@ -1,7 +1,8 @@
 //! What can be asked of the Broker, and what it says: the closed lists.
 
 use aldis_session::{
-    Ending, Identity, Negotiated, Publication, Session, Subscribing, Unsubscribing, Violation, Wire,
+    Ending, Identity, Negotiated, Publication, RetainedLimit, Session, Subscribing, Unsubscribing, Violation,
+    Wire,
 };
 use aldis_store::Sequence;
 use std::sync::Arc;
@@ -74,8 +75,8 @@ pub enum Answer {
     Refused(Violation),
     /// A reason code for each filter, in order.
     Reasons(Vec<u8>),
-    /// Positions of the retained messages that a limit refused, ascending.
-    Retained(Vec<usize>),
+    /// Positions of the retained messages that were refused, ascending, with the limit that refused them.
+    Retained(Vec<(usize, RetainedLimit)>),
     /// Messages to publish.
     Due(Vec<Due>),
 }

@@ -19,7 +19,10 @@ fn way_out(reason: DropReason) -> &'static str {
         DropReason::MemoryWatermark => "all queues together are at limits.memory_watermark",
         DropReason::TooLarge => "a client's maximum packet size is smaller than the message",
         DropReason::NotAuthorized => "a client may not receive from a topic it subscribes to",
-        DropReason::SessionEnded => "sessions ended with messages waiting",
+        DropReason::SessionEnded => {
+            "sessions ended or expired with messages of QoS 1 or 2 waiting or in flight"
+        }
+        DropReason::SessionEndedQos0 => "sessions ended with messages of QoS 0 waiting",
         DropReason::ConnectionClosed => "connections closed before QoS 0 messages were written",
         DropReason::RefusedByClient => "a client answered with a reason code of 0x80 or more",
         DropReason::NoMember => "a shared subscription had no member online for QoS 0 messages",
@@ -29,7 +32,7 @@ fn way_out(reason: DropReason) -> &'static str {
 
 /// Reasons that are the ordinary course of things at QoS 0, and only counted.
 fn ordinary(reason: DropReason) -> bool {
-    matches!(reason, DropReason::Offline | DropReason::ConnectionClosed | DropReason::SessionEnded)
+    matches!(reason, DropReason::Offline | DropReason::ConnectionClosed | DropReason::SessionEndedQos0)
 }
 
 /// Looks at the counters for as long as the server runs.

@@ -51,7 +51,9 @@ mod trends;
 
 pub use aldis_client::Message as ReceivedMessage;
 pub use aldis_packet::{QoS, ReasonCode};
-pub use aldis_session::{Act, Counters, DropReason, Limits, RefuseReason, Rights};
+pub use aldis_session::{
+    Act, Counters, Denial, DropReason, FilterReason, Limits, RefuseReason, RetainedLimit, Rights, Verdict,
+};
 pub use local::{SubscribeError, Subscriber};
 pub use passwords::{PasswordFile, PasswordFileError};
 pub use publisher::{Message, PublishError, Publisher};

@@ -1,10 +1,10 @@
 //! What the broker writes to its log about packets and refusals.
 
-use aldis_packet::ReasonCode;
-use aldis_session::{Observer, RefuseReason};
+use aldis_packet::{PacketType, QoS, ReasonCode};
+use aldis_session::{FilterRefusal, Observer, RefuseReason};
 use std::fmt::Display;
 
-/// Packets at the level `trace`, refusals at the default level.
+/// Packets at the level `trace`, subscriptions at `debug`, refusals at the default level.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     refusals: crate::rate_limit::RateLimit,
@@ -23,27 +23,31 @@ impl Observer for Log {
         tracing::trace!(target: "aldis", "{client_id:?} <- {packet}");
     }
 
-    fn refused(&self, client_id: &str, topic: &str, reason: RefuseReason) {
-        let why = match reason {
-            RefuseReason::NotAuthorized => "it may not publish there",
-            RefuseReason::RetainedFull => {
-                "the retained store is at limits.retained_messages, limits.retained_bytes or limits.memory_watermark"
-            }
-            RefuseReason::Repeated => return,
-        };
+    fn refused(&self, client_id: &str, topic: &str, reason: RefuseReason, why: &dyn Display) {
+        if reason == RefuseReason::Repeated {
+            return;
+        }
         if let Some(since) = self.refusals.allow() {
             tracing::warn!(target: "aldis", "refused: client {client_id:?}, PUBLISH to {topic:?}: {why}{since}");
         }
     }
 
-    fn refused_filter(&self, client_id: &str, filter: &str, reason: ReasonCode) {
-        let why = match reason {
-            ReasonCode::NotAuthorized => "it may not subscribe to that",
-            ReasonCode::QuotaExceeded => "it has limits.subscriptions already",
-            _ => "the filter is longer than limits.topic_bytes or limits.topic_levels allow",
+    fn refused_filter(&self, client_id: &str, packet: PacketType, filter: &str, why: &FilterRefusal) {
+        let (name, to) = match packet {
+            PacketType::Unsubscribe => ("UNSUBSCRIBE", "from"),
+            _ => ("SUBSCRIBE", "to"),
         };
         if let Some(more) = self.refusals.allow() {
-            tracing::warn!(target: "aldis", "refused: client {client_id:?}, SUBSCRIBE to {filter:?}: {why}{more}");
+            tracing::warn!(target: "aldis", "refused: client {client_id:?}, {name} {to} {filter:?}: {why}{more}");
         }
+    }
+
+    fn subscribed(&self, client_id: &str, filter: &str, granted: QoS) {
+        tracing::debug!(target: "aldis", "{client_id:?} subscribes to {filter:?}: granted QoS {}", granted as u8);
+    }
+
+    fn unsubscribed(&self, client_id: &str, filter: &str, reason: ReasonCode) {
+        let outcome = if reason == ReasonCode::Success { "done" } else { "it had no such subscription" };
+        tracing::debug!(target: "aldis", "{client_id:?} unsubscribes from {filter:?}: {outcome}");
     }
 }

@@ -7,7 +7,7 @@
 use crate::clock;
 use crate::server::Doors;
 use aldis_packet::PacketType;
-use aldis_session::{DropReason, RefuseReason};
+use aldis_session::{DropReason, FilterReason, RefuseReason};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Numbers since the start of the server, and how many there are of a thing now. Named as in
@@ -23,6 +23,8 @@ pub(crate) struct Snapshot {
     pub(crate) dropped: [u64; DropReason::ALL.len()],
     /// By [`RefuseReason`].
     pub(crate) refused: [u64; RefuseReason::ALL.len()],
+    /// By [`FilterReason`].
+    pub(crate) filters_refused: [u64; FilterReason::ALL.len()],
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
     pub(crate) publish_bytes_received: u64,
@@ -67,6 +69,7 @@ impl Snapshot {
             packets_sent: counters.packets_sent.each_ref().map(total),
             dropped: counters.dropped.each_ref().map(total),
             refused: counters.refused.each_ref().map(total),
+            filters_refused: counters.filters_refused.each_ref().map(total),
             bytes_received: total(&counters.bytes_received),
             bytes_sent: total(&counters.bytes_sent),
             publish_bytes_received: total(&counters.publish_bytes_received),

@@ -255,7 +255,7 @@ impl Stage {
         let publications = publications.into_iter().map(retained).enumerate().collect();
         let reply = self.give(|reply| Command::Retain { publications, reply });
         match self.answer(reply) {
-            Some(Answer::Retained(refused)) => refused,
+            Some(Answer::Retained(refused)) => refused.into_iter().map(|(position, _)| position).collect(),
             other => panic!("{other:?}"),
         }
     }

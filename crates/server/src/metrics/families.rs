@@ -10,7 +10,7 @@ use crate::snapshot::Snapshot;
 use crate::sys_topics::figures::{Figure, Kind, Value, figures};
 use crate::trends::Trends;
 use aldis_packet::PacketType;
-use aldis_session::{DropReason, RefuseReason};
+use aldis_session::{DropReason, FilterReason, RefuseReason};
 
 /// The whole text.
 pub(crate) fn exposition(snapshot: &Snapshot, trends: &Trends, process: &Process) -> String {
@@ -83,6 +83,13 @@ fn traffic(snapshot: &Snapshot, to: &mut Exposition) {
         "Publications that were not routed, by reason",
         "reason",
         RefuseReason::ALL.iter().map(|reason| reason.name()).zip(snapshot.refused),
+    );
+    to.labelled(
+        "aldis_filters_refused_total",
+        Kind::Counter,
+        "Filters of SUBSCRIBE and UNSUBSCRIBE packets refused, by reason",
+        "reason",
+        FilterReason::ALL.iter().map(|reason| reason.name()).zip(snapshot.filters_refused),
     );
 }
 
@@ -250,6 +257,7 @@ mod tests {
             "aldis_dropped_total{reason=\"queue_full\"} 0",
             "aldis_dropped_total{reason=\"no_member\"} 0",
             "aldis_refused_total{reason=\"not_authorized\"} 0",
+            "aldis_filters_refused_total{reason=\"topic_levels\"} 0",
             "aldis_packets_received_total{type=\"connect\"} 0",
             "aldis_packets_sent_total{type=\"auth\"} 0",
             "aldis_memory_watermark_reached 0",
