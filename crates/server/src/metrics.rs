@@ -10,7 +10,9 @@
 mod exposition;
 mod families;
 
-use crate::process::Process;
+use crate::listener::why_not_accepted;
+use crate::notices::Kind;
+use crate::process::{self, Process};
 use crate::server::Doors;
 use crate::snapshot::Snapshot;
 use aldis_broker::{Answer, Command};
@@ -48,6 +50,7 @@ const REST: Duration = Duration::from_millis(100);
 /// Serves metrics, also while the server shuts down, until no client is left.
 pub(crate) async fn serve(listener: TcpListener, doors: Arc<Doors>) {
     let mut connections = JoinSet::new();
+    let open_files = process::open_files_limit();
     let mut over = pin!(over(&doors));
     loop {
         // The end first; then what makes room for more.
@@ -58,9 +61,10 @@ pub(crate) async fn serve(listener: TcpListener, doors: Arc<Doors>) {
             accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
                 Ok((stream, _)) => drop(connections.spawn(serve_one(stream, Arc::clone(&doors)))),
                 Err(error) => {
-                    if let Some(more) = doors.refusals.allow() {
-                        tracing::warn!(target: "aldis", "cannot accept a connection for metrics: {error}{more}");
-                    }
+                    let why = why_not_accepted(&error, open_files);
+                    doors
+                        .notices
+                        .warn(Kind::AcceptMetrics, format_args!("cannot accept connections for metrics: {why}"));
                     sleep(REST).await;
                 }
             }

@@ -5,6 +5,7 @@
 
 use crate::broker_handle::BrokerHandle;
 use crate::desk::at_desk;
+use crate::notices::{Kind, Notices};
 use aldis_broker::{Answer, Command, Due};
 use aldis_packet::QoS;
 use aldis_session::{
@@ -175,13 +176,16 @@ impl Publisher {
 
 /// Publishes wills as they come due, for as long as the broker runs. The rights of their owner are
 /// asked again: they may have changed since it connected.
-pub(crate) async fn publish_due(broker: BrokerHandle) {
+pub(crate) async fn publish_due(broker: BrokerHandle, notices: Arc<Notices>) {
     while let Some(Answer::Due(due)) = broker.ask(|reply| Command::TakeDue { reply }).await {
         for Due { identity, publication } in due {
             let (client_id, topic) = (Arc::clone(&identity.client_id), Arc::clone(&publication.topic));
             let publisher = Publisher::new(broker.clone(), Some(identity));
             if let Err(error) = publisher.publish_all(vec![publication]).await {
-                tracing::warn!(target: "aldis", "refused: client {client_id:?}, its will to {topic:?}: {error}");
+                notices.warn(
+                    Kind::WillNotPublished,
+                    format_args!("refused: client {client_id:?}, its will to {topic:?}: {error}"),
+                );
             }
         }
     }

@@ -4,11 +4,12 @@ use crate::authentication::{Authenticator, SharedAuthenticator};
 use crate::broker_handle::{BrokerHandle, COMMANDS};
 use crate::broker_task::broker_task;
 use crate::clock::{self, Clock};
+use crate::drop_log::{self, DropLog};
 use crate::keep_alive::KeepAlive;
 use crate::listener;
+use crate::notices::Notices;
 use crate::observer::Log;
 use crate::publisher::{self, Publisher};
-use crate::rate_limit::RateLimit;
 use crate::settings::Settings;
 use crate::transport::{Connection, memory};
 use crate::trends::Trends;
@@ -76,14 +77,18 @@ pub(crate) struct Doors {
     pub(crate) authenticator: SharedAuthenticator,
     pub(crate) keep_alive: Arc<KeepAlive>,
     pub(crate) clock: Clock,
-    /// Log lines about refused connections.
-    pub(crate) refusals: RateLimit,
+    /// Log lines about what is refused.
+    pub(crate) notices: Arc<Notices>,
+    /// Log lines about what is dropped. A lock: taken once a second, and at the end.
+    pub(crate) drop_log: parking_lot::Mutex<DropLog>,
     /// Connections open, whether greeted or not.
     pub(crate) open: Arc<AtomicUsize>,
     /// Connections accepted since the start.
     pub(crate) accepted: AtomicU64,
     /// Connections turned away because `limits.connections` were open.
     pub(crate) turned_away: AtomicU64,
+    /// Connections without a whole CONNECT within `limits.first_packet_timeout`.
+    pub(crate) first_packet_timeouts: AtomicU64,
     /// Connections that the broker refused or ended, by reason code.
     pub(crate) ended: Ended,
     /// What `$SYS` and metrics remember. A lock: written every few seconds, read by a scrape.
@@ -155,6 +160,12 @@ impl Doors {
         }
         self.accepted.fetch_add(1, Relaxed);
         Some(Place(Arc::clone(&self.open)))
+    }
+
+    /// Writes the log lines that were held back: the server stops.
+    fn write_held_back(&self) {
+        self.notices.write_rest();
+        self.drop_log.lock().write_rest(&self.broker.counters, clock::now());
     }
 }
 
@@ -240,7 +251,8 @@ impl Server {
 
         let limits = Arc::new(settings.limits.clone());
         let counters = Arc::new(Counters::default());
-        let observer = Arc::new(Log::default());
+        let notices = Arc::<Notices>::default();
+        let observer = Arc::new(Log::new(Arc::clone(&notices)));
         let broker = Broker::new(Arc::clone(&limits), Arc::clone(&counters), clock::now());
         let broker = broker.observed_by(Arc::clone(&observer) as _).recording_to(Arc::clone(&log));
         let (commands, received) = mpsc::channel(COMMANDS);
@@ -250,10 +262,12 @@ impl Server {
             authenticator: Arc::new(Authenticator::new(settings.authentication.clone())),
             keep_alive: Arc::default(),
             clock: Clock::start(),
-            refusals: RateLimit::default(),
+            notices: Arc::clone(&notices),
+            drop_log: parking_lot::Mutex::default(),
             open: Arc::default(),
             accepted: AtomicU64::new(0),
             turned_away: AtomicU64::new(0),
+            first_packet_timeouts: AtomicU64::new(0),
             ended: Ended::default(),
             trends: parking_lot::Mutex::default(),
             drain: AtomicU64::new(0),
@@ -263,9 +277,10 @@ impl Server {
         let mut tasks = vec![
             crate::spawn(broker_task(broker, received, log, Arc::clone(&handle.counters))),
             crate::spawn(Arc::clone(&doors.keep_alive).run(doors.clock)),
-            crate::spawn(publisher::publish_due(handle)),
+            crate::spawn(publisher::publish_due(handle, Arc::clone(&notices))),
             crate::spawn(crate::sys_topics::run(Arc::clone(&doors), sys_intervals)),
-            crate::spawn(crate::drop_log::run(Arc::clone(&doors))),
+            crate::spawn(drop_log::run(Arc::clone(&doors))),
+            crate::spawn(async move { notices.run().await }),
         ];
         tasks.extend(
             listeners
@@ -374,6 +389,8 @@ impl Server {
                 // Over when this returns: who still has a publisher is told that the broker is gone.
                 let _ = task.await;
             }
+            // Nothing is refused or dropped any more.
+            doors.write_held_back();
             cut_off
         })
     }

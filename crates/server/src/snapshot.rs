@@ -52,6 +52,7 @@ pub(crate) struct Snapshot {
     pub(crate) open: u64,
     pub(crate) accepted: u64,
     pub(crate) turned_away: u64,
+    pub(crate) first_packet_timeouts: u64,
     /// Connections refused or ended by the broker, by reason code.
     pub(crate) ended: Vec<(String, u64)>,
     pub(crate) memory_watermark: u64,
@@ -95,6 +96,7 @@ impl Snapshot {
             open: size(&doors.open),
             accepted: total(&doors.accepted),
             turned_away: total(&doors.turned_away),
+            first_packet_timeouts: total(&doors.first_packet_timeouts),
             ended: doors.ended.counts(),
             memory_watermark: broker.limits().memory_watermark as u64,
             memory_full: broker.memory_full(),

@@ -185,6 +185,12 @@ fn clients(snapshot: &Snapshot, to: &mut Exposition) {
             "Connections closed at once because limits.connections were open",
             snapshot.turned_away,
         ),
+        (
+            "aldis_first_packet_timeouts_total",
+            Kind::Counter,
+            "Connections closed for want of a CONNECT within limits.first_packet_timeout",
+            snapshot.first_packet_timeouts,
+        ),
         ("aldis_sessions", Kind::Gauge, "Sessions, connected or not", snapshot.sessions),
         ("aldis_sessions_connected", Kind::Gauge, "Sessions with a connection", snapshot.connected),
         (

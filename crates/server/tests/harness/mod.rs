@@ -3,6 +3,8 @@
 //! ten seconds" costs nothing and "nothing came for a second" is exact.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod log;
+
 use aldis_client::{Client, ClientError, Message, Options, Outgoing, Received};
 use aldis_packet::{Ack, AckKind, ProtocolVersion, QoS, ReasonCode, Suback, SubscriptionOptions};
 use aldis_server::transport::memory::{Counts, MemoryStream, pair};
