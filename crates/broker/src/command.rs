@@ -18,6 +18,9 @@ pub enum Command<R> {
         identity: Identity,
         /// Where the bytes of the connection go.
         wire: Arc<dyn Wire>,
+        /// Whether it is refused unless its client id is connected: there is no place for one more
+        /// connection, but for one instead of another there is.
+        take_over_only: bool,
         /// Answered by [`Answer::Connected`] or [`Answer::Refused`].
         reply: R,
     },

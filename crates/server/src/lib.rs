@@ -37,6 +37,7 @@ mod metrics;
 mod notices;
 mod observer;
 pub mod passwords;
+mod places;
 mod process;
 mod publisher;
 mod random;

@@ -1,4 +1,7 @@
 //! Accepting connections.
+//!
+//! Not here: what a connection is told (`reception`), and how many there may be (`places`). A listener
+//! waits for no client: each connection gets a task of its own.
 
 use crate::notices::Kind;
 use crate::process;
@@ -19,13 +22,18 @@ const REST: Duration = Duration::from_millis(100);
 /// `EMFILE`: the process has as many files open as it may. The number is that of Linux, the BSDs and macOS.
 const TOO_MANY_FILES: i32 = 24;
 
-/// Binds one listener; `None` if it is optional and the machine lacks its address.
-pub(crate) fn bind(listener: &Listener) -> Result<Option<TcpListener>, StartError> {
-    match open(listener.address) {
-        Ok(bound) => Ok(Some(bound)),
-        Err(error) if listener.optional && error.kind() != io::ErrorKind::AddrInUse => Ok(None),
-        Err(error) => Err(StartError::Listen { address: listener.address, error }),
+/// Binds the listeners, but for those that are optional and whose address the machine lacks.
+pub(crate) fn bind(listeners: &[Listener]) -> Result<Vec<TcpListener>, StartError> {
+    let mut bound = Vec::with_capacity(listeners.len());
+    for listener in listeners {
+        let address = listener.address;
+        match open(address) {
+            Ok(listener) => bound.push(listener),
+            Err(error) if listener.optional && error.kind() != io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(StartError::Listen { address, error }),
+        }
     }
+    Ok(bound)
 }
 
 fn open(address: SocketAddr) -> io::Result<TcpListener> {
@@ -71,13 +79,13 @@ pub(crate) fn why_not_accepted(error: &io::Error, open_files: Option<u64>) -> St
 
 /// Starts the Client of a connection, if there is a place for it.
 pub(crate) fn admit(connection: crate::transport::Connection, doors: &Arc<Doors>, trusted: bool) {
-    let Some(place) = doors.place() else {
+    let Some(mut place) = doors.places.take(doors.broker.limits().connections) else {
         return reception::no_place(doors, format_args!("connection from {}", connection.peer));
     };
     let doors = Arc::clone(doors);
     crate::spawn(async move {
         // Boxed: what the reception needs is given back before the long life of the connection.
-        if let Some(client) = Box::pin(reception::receive(connection, doors, trusted)).await {
+        if let Some(client) = Box::pin(reception::receive(connection, doors, trusted, &mut place)).await {
             client.run().await;
         }
         drop(place);

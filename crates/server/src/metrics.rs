@@ -24,7 +24,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -75,7 +74,7 @@ pub(crate) async fn serve(listener: TcpListener, doors: Arc<Doors>) {
 /// Resolves when the server has shut down and its last client is gone.
 async fn over(doors: &Doors) {
     doors.closing().await;
-    while doors.open.load(Relaxed) > 0 {
+    while doors.places.counts().open() > 0 {
         // Nobody announces the last one; this runs once in a life.
         sleep(Duration::from_secs(1)).await;
     }

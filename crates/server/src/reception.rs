@@ -7,13 +7,15 @@ use crate::desk::at_desk;
 use crate::greeting::{self, Greeting, NoGreeting, Refused, User, Who};
 use crate::link::Link;
 use crate::notices::Kind;
+use crate::places::Place;
 use crate::reader::Reader;
 use crate::server::Doors;
 use crate::transport::{Connection, ReadHalf, WriteHalf};
 use aldis_broker::{Answer, Command, Connected};
 use aldis_packet::{PacketType, ProtocolVersion, ReasonCode};
 use aldis_session::{
-    Act, Conversation, Identity, Limits, Negotiated, Observer, Refusal, Violation, Wire, refuse_within,
+    Act, Conversation, Identity, Limits, Negotiated, Observer, Refusal, Violation, Wire, refuse,
+    refuse_within,
 };
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -24,25 +26,42 @@ use tokio::time::timeout;
 
 /// How long somebody who was turned away has to read why.
 const TURNED_AWAY: Duration = Duration::from_millis(100);
+/// Time for the CONNECT of a connection beyond `limits.connections`. Enough for a client that sends it at
+/// once, as all do; a slower one holds up others that would be told why.
+const TIME_BEYOND: Duration = Duration::from_secs(2);
+/// Largest CONNECT of such a connection, in bytes: client id, names and a short will.
+const SIZE_BEYOND: usize = 4096;
 
 /// Who is at the other end of a connection, and what it has cost so far.
 struct Stranger {
     peer: String,
     /// Bytes of its CONNECT, or of what came instead.
     received: usize,
+    /// It has a place beyond `limits.connections`.
+    is_beyond: bool,
 }
 
 /// Greets a connection and gives it its session; `None` if it is turned away.
-pub(crate) async fn receive(connection: Connection, doors: Arc<Doors>, trusted: bool) -> Option<Client> {
+pub(crate) async fn receive(
+    connection: Connection,
+    doors: Arc<Doors>,
+    trusted: bool,
+    place: &mut Place,
+) -> Option<Client> {
     let Connection { read: mut half, write, peer } = connection;
-    let mut stranger = Stranger { peer, received: 0 };
+    let mut stranger = Stranger { peer, received: 0, is_beyond: place.is_beyond() };
     let mut limits = doors.broker.limits();
+    if stranger.is_beyond {
+        let limits = Arc::make_mut(&mut limits);
+        limits.first_packet_timeout = limits.first_packet_timeout.min(TIME_BEYOND);
+        limits.first_packet_size = limits.first_packet_size.min(SIZE_BEYOND);
+    }
     if trusted {
         // Who runs in this process need not prove that it is alive, however long it works on a message.
         Arc::make_mut(&mut limits).keep_alive_max = 0;
     }
     let authenticator = (!trusted).then_some(&*doors.authenticator);
-    let Stranger { peer, received } = &mut stranger;
+    let Stranger { peer, received, .. } = &mut stranger;
     // A CONNECT that is whole comes before the end: its client is told that the server shuts down.
     let greeting = tokio::select! {
         biased;
@@ -55,7 +74,13 @@ pub(crate) async fn receive(connection: Connection, doors: Arc<Doors>, trusted: 
         () = doors.closing() => return None,
     };
     match greeting {
-        Ok(greeting) => begin(greeting, limits, half, write, &stranger, &doors).await,
+        Ok(greeting) => {
+            let client = begin(greeting, limits, half, write, &stranger, &doors).await;
+            if client.is_some() && stranger.is_beyond {
+                place.accept();
+            }
+            client
+        }
         Err(NoGreeting::Silence(why)) => {
             send_off(None, why, &stranger, &doors);
             None
@@ -65,7 +90,14 @@ pub(crate) async fn receive(connection: Connection, doors: Arc<Doors>, trusted: 
             send_off(Some(limits.first_packet_timeout), why, &stranger, &doors);
             None
         }
-        Err(NoGreeting::Refused(refused)) => {
+        Err(NoGreeting::Refused(mut refused)) => {
+            if stranger.is_beyond && refused.refusal.why.reason == ReasonCode::PacketTooLarge {
+                // For want of a place; with one, it might well have been small enough.
+                refused.kind = Kind::NoPlace;
+                if refused.refusal.connack.is_some() {
+                    refused.refusal = refuse(ProtocolVersion::V5, no_place_violation());
+                }
+            }
             turn_away(*refused, half, &|bytes| write.try_write(bytes), &stranger, &doors).await;
             None
         }
@@ -79,11 +111,17 @@ pub(crate) fn no_place(doors: &Doors, who: fmt::Arguments<'_>) {
     doors.notices.warn(Kind::NoPlace, format_args!("refused: {who}: {why}"));
 }
 
+fn no_place_violation() -> Violation {
+    Violation::new(ReasonCode::QuotaExceeded, "", "all places of limits.connections are taken")
+}
+
 /// A connection without a CONNECT ends without an answer.
 fn send_off(timed_out: Option<Duration>, why: &str, stranger: &Stranger, doors: &Doors) {
-    let Stranger { peer, received } = stranger;
+    let Stranger { peer, received, is_beyond } = stranger;
     at_desk(&doors.broker, |desk| desk.bench.tally.bytes_received += *received as u64);
     match timed_out {
+        // It was short of time because it was short of a place.
+        _ if *is_beyond => no_place(doors, format_args!("connection from {peer}")),
         None => tracing::debug!(target: "aldis", "{peer}: {why}"),
         Some(limit) => {
             doors.first_packet_timeouts.fetch_add(1, Relaxed);
@@ -102,7 +140,7 @@ async fn turn_away(
     doors: &Doors,
 ) {
     let Refused { refusal, kind, who, words } = refused;
-    let Stranger { peer, received } = stranger;
+    let Stranger { peer, received, .. } = stranger;
     let reason = refusal.why.reason;
     doors.ended.count(reason);
     // A fresh socket takes a few bytes at once; if it does not, the peer does not listen.
@@ -128,6 +166,7 @@ async fn turn_away(
     };
     let why = words.unwrap_or_else(|| refusal.why.to_string());
     match kind {
+        Kind::NoPlace => no_place(doors, format_args!("{who}")),
         _ if is_ordinary(reason) => tracing::debug!(target: "aldis", "refused: {who}: {why}"),
         _ => doors.notices.warn(kind, format_args!("refused: {who}: {why}")),
     }
@@ -146,7 +185,7 @@ async fn begin(
     stranger: &Stranger,
     doors: &Arc<Doors>,
 ) -> Option<Client> {
-    let Stranger { peer, received } = stranger;
+    let Stranger { peer, received, is_beyond } = stranger;
     let Greeting { negotiated, verified, behind } = greeting;
     let broker = &doors.broker;
     let (version, maximum_packet_size) = (negotiated.terms.version, negotiated.terms.maximum_packet_size);
@@ -164,13 +203,15 @@ async fn begin(
     let mut connack = negotiated.connack(false);
     let (agreed, keep_alive) = (negotiated.agreed(), negotiated.keep_alive);
     let wire = Arc::clone(&link) as Arc<dyn Wire>;
-    let identity_too = identity.clone();
-    let asked =
-        broker.ask(|reply| Command::Connect { negotiated, identity: identity_too, wire, reply }).await;
+    let (identity_too, take_over_only) = (identity.clone(), *is_beyond);
+    let asked = broker
+        .ask(|reply| Command::Connect { negotiated, identity: identity_too, wire, take_over_only, reply })
+        .await;
     let Connected { session, connection, session_present } = match asked {
         Some(Answer::Connected(connected)) => connected,
         Some(Answer::Refused(why)) => {
-            let refused = refused_by_broker(refuse_within(version, maximum_packet_size, why), who);
+            let refused =
+                refused_by_broker(refuse_within(version, maximum_packet_size, why), who, *is_beyond);
             turn_away(refused, half, &|bytes| link.try_write(bytes), stranger, doors).await;
             return None;
         }
@@ -209,8 +250,10 @@ fn log_connect(peer: &str, who: &Who, version: ProtocolVersion, keep_alive: u16)
     );
 }
 
-fn refused_by_broker(refusal: Refusal, who: Who) -> Refused {
-    let kind = Kind::Refused(refusal.why.reason);
+fn refused_by_broker(refusal: Refusal, who: Who, is_beyond: bool) -> Refused {
+    let reason = refusal.why.reason;
+    let for_want_of_a_place = is_beyond && reason == ReasonCode::QuotaExceeded;
+    let kind = if for_want_of_a_place { Kind::NoPlace } else { Kind::Refused(reason) };
     Refused::new(refusal, kind, Some(who))
 }
 

@@ -9,6 +9,7 @@ use crate::keep_alive::KeepAlive;
 use crate::listener;
 use crate::notices::Notices;
 use crate::observer::Log;
+use crate::places::Places;
 use crate::publisher::{self, Publisher};
 use crate::settings::Settings;
 use crate::transport::{Connection, memory};
@@ -21,7 +22,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -81,12 +82,8 @@ pub(crate) struct Doors {
     pub(crate) notices: Arc<Notices>,
     /// Log lines about what is dropped. A lock: taken once a second, and at the end.
     pub(crate) drop_log: parking_lot::Mutex<DropLog>,
-    /// Connections open, whether greeted or not.
-    pub(crate) open: Arc<AtomicUsize>,
-    /// Connections accepted since the start.
-    pub(crate) accepted: AtomicU64,
-    /// Connections turned away because `limits.connections` were open.
-    pub(crate) turned_away: AtomicU64,
+    /// `limits.connections`.
+    pub(crate) places: Arc<Places>,
     /// Connections without a whole CONNECT within `limits.first_packet_timeout`.
     pub(crate) first_packet_timeouts: AtomicU64,
     /// Connections that the broker refused or ended, by reason code.
@@ -125,15 +122,6 @@ impl Ended {
     }
 }
 
-/// One of `limits.connections`.
-pub(crate) struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
 impl Doors {
     /// Resolves when the server shuts down.
     pub(crate) async fn closing(&self) {
@@ -149,17 +137,6 @@ impl Doors {
     /// How long a client may take to read what waits for it when the server shuts down.
     pub(crate) fn time_to_drain(&self) -> Duration {
         Duration::from_millis(self.drain.load(Relaxed))
-    }
-
-    /// A place for one more connection; `None` when all are taken.
-    pub(crate) fn place(&self) -> Option<Place> {
-        if self.open.fetch_add(1, Relaxed) >= self.broker.limits().connections {
-            self.open.fetch_sub(1, Relaxed);
-            self.turned_away.fetch_add(1, Relaxed);
-            return None;
-        }
-        self.accepted.fetch_add(1, Relaxed);
-        Some(Place(Arc::clone(&self.open)))
     }
 
     /// Writes the log lines that were held back: the server stops.
@@ -234,10 +211,7 @@ impl Server {
         rights: Option<Arc<dyn Rights>>,
         log: Arc<dyn Store>,
     ) -> Result<Server, StartError> {
-        let mut listeners = Vec::new();
-        for listener in &settings.listeners {
-            listeners.extend(listener::bind(listener)?);
-        }
+        let listeners = listener::bind(&settings.listeners)?;
         let metrics = match settings.metrics {
             None => None,
             Some(address) => Some(
@@ -264,9 +238,7 @@ impl Server {
             clock: Clock::start(),
             notices: Arc::clone(&notices),
             drop_log: parking_lot::Mutex::default(),
-            open: Arc::default(),
-            accepted: AtomicU64::new(0),
-            turned_away: AtomicU64::new(0),
+            places: Arc::default(),
             first_packet_timeouts: AtomicU64::new(0),
             ended: Ended::default(),
             trends: parking_lot::Mutex::default(),
@@ -377,13 +349,13 @@ impl Server {
         self.runtime.spawn(async move {
             let stopped = timeout(deadline, async {
                 doors.broker.send(Command::Shutdown).await;
-                while doors.open.load(Relaxed) > 0 {
+                while doors.places.counts().open() > 0 {
                     // Connections are not counted down with a wake each: this runs once in a life.
                     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
                 }
             });
             let _ = stopped.await;
-            let cut_off = doors.open.load(Relaxed);
+            let cut_off = doors.places.counts().open();
             for task in tasks {
                 task.abort();
                 // Over when this returns: who still has a publisher is told that the broker is gone.

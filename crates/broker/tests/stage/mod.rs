@@ -146,7 +146,8 @@ impl Stage {
             Box::new(Negotiated::new(connect, &Limits::default(), || "assigned".into()).unwrap());
         let identity = identity(&negotiated.client_id);
         let wire = Arc::clone(&peer.wire) as Arc<dyn Wire>;
-        let reply = self.give(|reply| Command::Connect { negotiated, identity, wire, reply });
+        let reply =
+            self.give(|reply| Command::Connect { negotiated, identity, wire, take_over_only: false, reply });
         (reply, peer)
     }
 

@@ -182,7 +182,7 @@ fn clients(snapshot: &Snapshot, to: &mut Exposition) {
         (
             "aldis_connections_turned_away_total",
             Kind::Counter,
-            "Connections closed at once because limits.connections were open",
+            "Connections for which all places of limits.connections were taken",
             snapshot.turned_away,
         ),
         (
