@@ -14,9 +14,12 @@ mod harness;
 use aldis_client::{Client, ClientError, Options, Outgoing};
 use aldis_packet::{ProtocolVersion, ReasonCode};
 use aldis_server::transport::memory::MemoryStream;
-use aldis_server::{Act, Authentication, Limits, Message, PasswordFile, PublishError, Server, Settings};
+use aldis_server::{
+    Act, Authentication, Limits, Listener, Message, PasswordFile, PublishError, Server, Settings,
+};
 use harness::log::Log;
 use harness::*;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
@@ -202,4 +205,25 @@ async fn the_policy_is_asked_about_a_bridge_too() {
     let policy = Policy(|_: &str, act: Act, topic: &str| act != Act::Publish || !topic.starts_with("$SYS"));
     let server = server_with_rights(Limits::default(), Arc::new(policy)).await;
     assert_eq!(refusal(&server, bridge("edge", "edge")).await, ReasonCode::NotAuthorized);
+}
+
+// ---- listeners ----
+
+#[tokio::test]
+async fn every_ipv4_and_every_ipv6_address_can_be_opened_on_one_port() {
+    if std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        return;
+    }
+    let free = std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let every = [SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)), (Ipv4Addr::UNSPECIFIED, port).into()];
+    let listeners = every.map(Listener::tcp).to_vec();
+    let settings = Settings { listeners, ..settings(Limits::default()) };
+    let server = Server::builder().settings(settings).start().await.unwrap();
+    assert_eq!(server.addresses(), every);
+    for address in [SocketAddr::from((Ipv6Addr::LOCALHOST, port)), (Ipv4Addr::LOCALHOST, port).into()] {
+        let (mut client, _) = Client::tcp(address, Options::new("c")).await.unwrap();
+        client.ping().await.unwrap();
+    }
 }
