@@ -1,4 +1,8 @@
-//! The server: what starts, reloads and stops a broker.
+//! The server: what starts, reloads and stops a broker, and the [`Doors`] that everything else is reached
+//! through.
+//!
+//! It serves nobody itself: accepting is up to `listener`, letting in to `reception`, the life of a
+//! connection to `client`. It reads no file, and does not know where its settings come from.
 
 use crate::authentication::{Authenticator, SharedAuthenticator};
 use crate::broker_handle::{BrokerHandle, COMMANDS};
@@ -190,6 +194,8 @@ impl ServerBuilder {
 /// waits for the end.
 pub struct Server {
     pub(crate) doors: Arc<Doors>,
+    // Read and written by a reload, which may be called from anywhere, and read once by the stop; never
+    // held while anything is awaited.
     settings: parking_lot::Mutex<Settings>,
     addresses: Vec<SocketAddr>,
     metrics_address: Option<SocketAddr>,
@@ -278,7 +284,11 @@ impl Server {
     }
 
     /// Applies new settings as far as that is possible without a restart, and says what needs one.
-    /// Limits hold for connections made from now on, the memory watermark for all.
+    ///
+    /// Who may connect, the interval of `$SYS` and the deadline of a shutdown change at once. So do, for
+    /// everybody, the limits on connections, on subscriptions, on retained messages and their bytes, and the
+    /// memory watermark. All other limits hold for connections made from now on, and for a session that
+    /// exists already those of its queue and window do not change.
     pub async fn reload(&self, new: Settings) -> Vec<&'static str> {
         let mut needs_restart = Vec::new();
         {
