@@ -27,7 +27,7 @@ pub(crate) fn bind(listeners: &[Listener]) -> Result<Vec<TcpListener>, StartErro
     let mut bound = Vec::with_capacity(listeners.len());
     for listener in listeners {
         let address = listener.address;
-        match open(address, has_own_ipv4(address, listeners)) {
+        match open(address) {
             Ok(listener) => bound.push(listener),
             Err(error) if listener.optional && error.kind() != io::ErrorKind::AddrInUse => {}
             Err(error) => return Err(StartError::Listen { address, error }),
@@ -36,16 +36,11 @@ pub(crate) fn bind(listeners: &[Listener]) -> Result<Vec<TcpListener>, StartErro
     Ok(bound)
 }
 
-/// Whether another listener takes the IPv4 connections that `[::]` would take on Linux. Then it must leave
-/// them, or one of the two finds its port taken.
-fn has_own_ipv4(address: SocketAddr, listeners: &[Listener]) -> bool {
-    let is_ipv4 = |other: &Listener| other.address.is_ipv4() && other.address.port() == address.port();
-    address.is_ipv6() && address.ip().is_unspecified() && listeners.iter().any(is_ipv4)
-}
-
-fn open(address: SocketAddr, only_ipv6: bool) -> io::Result<TcpListener> {
+fn open(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    if only_ipv6 {
+    if address.is_ipv6() {
+        // Everywhere the same, whatever the system's default: on Linux `[::]` would take the port of every
+        // IPv4 address with it, and a listener for those would find it taken.
         socket2::SockRef::from(&socket).set_only_v6(true)?;
     }
     // A restart must not wait for the connections of the last run to time out.
