@@ -55,8 +55,8 @@ fn way_out(reason: DropReason) -> &'static str {
             "a client is slower than what it subscribes to; see limits.queue_messages and limits.queue_bytes"
         }
         DropReason::MemoryWatermark => {
-            "queued and retained messages together are at limits.memory_watermark; raise it, or lower the limits \
-             of queues and retained messages"
+            "queued and retained messages together, with all else that is held, are at limits.memory_watermark; \
+             raise it, or lower the limits of queues and retained messages"
         }
         DropReason::TooLarge => "a client's maximum packet size is smaller than the message",
         DropReason::NotAuthorized => "a client may not receive from a topic it subscribes to",

@@ -65,6 +65,11 @@ fn traffic(snapshot: &Snapshot, to: &mut Exposition) {
             snapshot.publish_bytes_sent,
         ),
         (
+            "aldis_not_retained_total",
+            "Retained publications that were delivered and not kept, because of a limit",
+            snapshot.not_retained,
+        ),
+        (
             "aldis_publications_routed_total",
             "Publications that at least one subscription matched",
             snapshot.routed,
@@ -141,16 +146,17 @@ fn deliveries(snapshot: &Snapshot, to: &mut Exposition) {
 fn held(snapshot: &Snapshot, to: &mut Exposition) {
     for (name, help, count) in [
         ("aldis_queued_bytes", "Bytes of the messages that wait in queues", snapshot.queued_bytes),
+        ("aldis_held_bytes", "Bytes of memory held for clients", snapshot.held_bytes),
         ("aldis_retained_messages", "Retained messages", snapshot.retained_messages),
         ("aldis_retained_bytes", "Bytes of the retained messages", snapshot.retained_bytes),
         (
             "aldis_memory_watermark_bytes",
-            "Bytes of messages held above which publishers are slowed",
+            "Bytes held above which publishers are slowed",
             snapshot.memory_watermark,
         ),
         (
             "aldis_memory_watermark_reached",
-            "Whether the messages held are above the watermark, 0 or 1",
+            "Whether the bytes held are above the watermark, 0 or 1",
             u64::from(snapshot.memory_full),
         ),
     ] {
