@@ -7,6 +7,7 @@
 //! Nothing is counted, logged or answered here: whoever asked does that, with the [`Denial`] at hand.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// What somebody wants to do with a topic.
@@ -47,7 +48,8 @@ impl From<bool> for Verdict {
     }
 }
 
-/// A policy. Asked on the data path: it must not block, and need not allocate to say yes.
+/// A policy. Asked on the data path: it must not block, and need not allocate to say yes. If it panics, that
+/// is a no.
 pub trait Rights: Send + Sync {
     /// Whether the client with this id, logged in as `user_name`, may do `act` with `topic`.
     fn allows(&self, client_id: &str, user_name: Option<&str>, act: Act, topic: &str) -> Verdict;
@@ -62,6 +64,8 @@ pub enum Denial {
     Rule(Arc<str>),
     /// The policy, which names no rule.
     Policy,
+    /// The policy panicked, which counts as no.
+    Panic,
 }
 
 impl fmt::Display for Denial {
@@ -69,6 +73,7 @@ impl fmt::Display for Denial {
         match self {
             Denial::Sys => f.write_str("only the broker publishes under $SYS"),
             Denial::Rule(rule) => f.write_str(rule),
+            Denial::Panic => f.write_str("the policy panicked when it was asked"),
             Denial::Policy => f.write_str("it is not authorized, by the policy of this broker"),
         }
     }
@@ -102,9 +107,12 @@ impl Identity {
             return Err(Denial::Sys);
         }
         let Some(rights) = &self.rights else { return Ok(()) };
-        match rights.allows(&self.client_id, self.user_name.as_deref(), act, topic) {
-            Verdict::Allowed => Ok(()),
-            Verdict::Denied { rule } => Err(rule.map_or(Denial::Policy, Denial::Rule)),
+        let ask = || rights.allows(&self.client_id, self.user_name.as_deref(), act, topic);
+        // Somebody else's code, asked in the middle of a delivery to many: its panic must not end the others.
+        match catch_unwind(AssertUnwindSafe(ask)) {
+            Ok(Verdict::Allowed) => Ok(()),
+            Ok(Verdict::Denied { rule }) => Err(rule.map_or(Denial::Policy, Denial::Rule)),
+            Err(_) => Err(Denial::Panic),
         }
     }
 
