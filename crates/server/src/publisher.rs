@@ -13,6 +13,7 @@ use aldis_session::{
 };
 use bytes::Bytes;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Bytes of a PUBLISH beside its topic and payload, with no properties: the fixed header, the length
@@ -167,7 +168,10 @@ impl Publisher {
 
     fn authorize(&self, publication: &Publication) -> Result<(), PublishError> {
         let Some(identity) = &self.identity else { return Ok(()) };
-        identity.judge(Act::Publish, &publication.topic).map_err(|denial| {
+        // A policy that panics about one will must not keep all others from being published.
+        let judge = || identity.judge(Act::Publish, &publication.topic);
+        let judged = catch_unwind(AssertUnwindSafe(judge)).unwrap_or(Err(Denial::Panic));
+        judged.map_err(|denial| {
             at_desk(&self.broker, |desk| desk.bench.tally.refuse(RefuseReason::NotAuthorized));
             PublishError::NotAuthorized(denial)
         })
