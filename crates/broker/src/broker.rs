@@ -42,6 +42,8 @@ pub(crate) struct Newcomer<R> {
     pub(crate) negotiated: Box<Negotiated>,
     pub(crate) identity: Identity,
     pub(crate) wire: Arc<dyn Wire>,
+    /// It has no place among the connections but that of the one it ends.
+    pub(crate) take_over_only: bool,
     pub(crate) reply: R,
 }
 
@@ -154,8 +156,8 @@ impl<R> Broker<R> {
         self.bench.begin(now, false);
         self.recorded = 0;
         match command {
-            Command::Connect { negotiated, identity, wire, reply } => {
-                self.connect(Newcomer { negotiated, identity, wire, reply });
+            Command::Connect { negotiated, identity, wire, take_over_only, reply } => {
+                self.connect(Newcomer { negotiated, identity, wire, take_over_only, reply });
             }
             Command::Detach { session, connection, ending } => self.detach(session, connection, ending),
             Command::Subscribe { session, subscribing, reply } => {

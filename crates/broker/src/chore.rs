@@ -7,7 +7,7 @@ use crate::broker::Broker;
 use crate::command::Answer;
 use crate::subscribe::SubscribeChore;
 use crate::timers::Timer;
-use aldis_session::{Discarded, Group, Publication, Remains, Session, Subscription};
+use aldis_session::{Discarded, Group, Publication, Remains, RetainedLimit, Session, Subscription};
 use aldis_store::{Record, Sequence};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -49,7 +49,7 @@ pub(crate) enum Swept {
 /// Retained messages of one read batch on their way into the store.
 pub(crate) struct RetainChore<R> {
     publications: VecDeque<(usize, Arc<Publication>)>,
-    refused: Vec<usize>,
+    refused: Vec<(usize, RetainedLimit)>,
     recorded: Sequence,
     reply: R,
 }
@@ -92,7 +92,7 @@ impl<R> Broker<R> {
         let step: Vec<_> = chore.publications.drain(..step).collect();
         let refused = self.retained.store(&step, &self.limits, &self.counters);
         for (position, publication) in &step {
-            if refused.binary_search(position).is_err() {
+            if refused.binary_search_by_key(position, |(at, _)| *at).is_err() {
                 self.record_retained(publication);
                 self.time_retained(publication);
             }

@@ -1,7 +1,8 @@
 //! What can be asked of the Broker, and what it says: the closed lists.
 
 use aldis_session::{
-    Ending, Identity, Negotiated, Publication, Session, Subscribing, Unsubscribing, Violation, Wire,
+    Ending, Identity, Negotiated, Publication, RetainedLimit, Session, Subscribing, Unsubscribing, Violation,
+    Wire,
 };
 use aldis_store::Sequence;
 use std::sync::Arc;
@@ -17,6 +18,9 @@ pub enum Command<R> {
         identity: Identity,
         /// Where the bytes of the connection go.
         wire: Arc<dyn Wire>,
+        /// Whether it is refused unless its client id is connected: there is no place for one more
+        /// connection, but for one instead of another there is.
+        take_over_only: bool,
         /// Answered by [`Answer::Connected`] or [`Answer::Refused`].
         reply: R,
     },
@@ -74,8 +78,8 @@ pub enum Answer {
     Refused(Violation),
     /// A reason code for each filter, in order.
     Reasons(Vec<u8>),
-    /// Positions of the retained messages that a limit refused, ascending.
-    Retained(Vec<usize>),
+    /// Positions of the retained messages that were refused, ascending, with the limit that refused them.
+    Retained(Vec<(usize, RetainedLimit)>),
     /// Messages to publish.
     Due(Vec<Due>),
 }

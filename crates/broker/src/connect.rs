@@ -24,6 +24,12 @@ impl<R> Broker<R> {
             return self.answer(newcomer.reply, Answer::Refused(why));
         }
         let known = self.by_client_id.get(&newcomer.negotiated.client_id).copied();
+        let is_connected = |number| self.entries.get(&number).is_some_and(|entry| entry.connection.is_some());
+        if newcomer.take_over_only && !known.is_some_and(is_connected) {
+            let what = "all places of limits.connections are taken";
+            let why = Violation::new(ReasonCode::QuotaExceeded, "", what);
+            return self.answer(newcomer.reply, Answer::Refused(why));
+        }
         let Some((number, entry)) = known.and_then(|number| Some((number, self.entries.get_mut(&number)?)))
         else {
             return self.attach_new(newcomer);
@@ -41,6 +47,8 @@ impl<R> Broker<R> {
         let taken_over = Farewell::new(ReasonCode::SessionTakenOver, "the client id connected anew");
         entry.session.outbox.lock().ask_to_close(taken_over);
         add(&self.population.taken_over);
+        // Once it has ended the other one it is like any other.
+        let newcomer = Newcomer { take_over_only: false, ..newcomer };
         if let Some(earlier) = entry.newcomer.replace(Box::new(newcomer)) {
             self.answer(earlier.reply, Answer::Refused(taken_over.why));
         }
@@ -93,7 +101,7 @@ impl<R> Broker<R> {
 
     fn attach(&mut self, number: u64, newcomer: Newcomer<R>, session_present: bool) {
         let Some(entry) = self.entries.get_mut(&number) else { return };
-        let Newcomer { negotiated, identity, wire, reply } = newcomer;
+        let Newcomer { negotiated, identity, wire, reply, .. } = newcomer;
         let was_lasting = entry.lasting;
         entry.session_expiry = negotiated.session_expiry;
         entry.lasting = was_lasting || negotiated.session_expiry > 0;

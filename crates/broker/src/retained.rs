@@ -1,6 +1,6 @@
 //! The retained messages. Written by the Broker alone, read by every Client that replays them.
 
-use aldis_session::{Counters, Limits, Memory, Offered, Publication, Session, Workbench};
+use aldis_session::{Counters, Limits, Memory, Offered, Publication, RetainedLimit, Session, Workbench};
 use aldis_topic::{RetainedTree, Walk};
 use parking_lot::RwLock;
 use std::ops::ControlFlow;
@@ -74,45 +74,53 @@ impl Retained {
         publications: &[(usize, Arc<Publication>)],
         limits: &Limits,
         counters: &Arc<Counters>,
-    ) -> Vec<usize> {
+    ) -> Vec<(usize, RetainedLimit)> {
         let mut refused = Vec::new();
         let mut tree = self.tree.write();
         for (position, publication) in publications {
             if publication.payload.is_empty() {
                 let old = tree.remove(&publication.topic);
                 self.bytes.fetch_sub(old.map_or(0, |old| old.weight()), Relaxed);
-            } else if self.fits(publication, &tree, limits, counters) {
+            } else if let Some(limit) = self.limit_reached(publication, &tree, limits, counters) {
+                refused.push((*position, limit));
+            } else {
                 let way = Memory::of(way(&publication.topic), counters);
                 let new = Stored { publication: Arc::clone(publication), way };
                 self.bytes.fetch_add(new.weight(), Relaxed);
                 let old = tree.insert(&publication.topic, new);
                 self.bytes.fetch_sub(old.map_or(0, |old| old.weight()), Relaxed);
-            } else {
-                refused.push(*position);
             }
         }
         self.messages.store(tree.len(), Relaxed);
         refused
     }
 
-    /// Whether a message may be stored. One that takes the place of a larger one always may.
-    fn fits(
+    /// The limit that keeps a message out, if one does. One that takes the place of a larger one is never
+    /// kept out.
+    fn limit_reached(
         &self,
         publication: &Publication,
         tree: &RetainedTree<Stored>,
         limits: &Limits,
         counters: &Counters,
-    ) -> bool {
+    ) -> Option<RetainedLimit> {
         let old = tree.get(&publication.topic);
         let (new_bytes, old_bytes) =
             (publication.weight() + way(&publication.topic), old.map_or(0, Stored::weight));
         let held = usize::try_from(counters.held_bytes.load(Relaxed)).unwrap_or(0);
         let messages = tree.len() + usize::from(old.is_none());
         let bytes = self.bytes() + new_bytes - old_bytes;
-        new_bytes <= old_bytes
-            || (messages <= limits.retained_messages
-                && bytes <= limits.retained_bytes
-                && held <= limits.memory_watermark)
+        if new_bytes <= old_bytes {
+            None
+        } else if messages > limits.retained_messages {
+            Some(RetainedLimit::Messages(limits.retained_messages))
+        } else if bytes > limits.retained_bytes {
+            Some(RetainedLimit::Bytes(limits.retained_bytes))
+        } else if held > limits.memory_watermark {
+            Some(RetainedLimit::Watermark(limits.memory_watermark))
+        } else {
+            None
+        }
     }
 
     /// Removes the message of `topic` if it has expired.

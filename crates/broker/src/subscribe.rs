@@ -9,7 +9,7 @@ use crate::command::Answer;
 use crate::population::{add, subtract};
 use crate::routes::{Entry as RouteEntry, group_key};
 use aldis_packet::{PacketType, ReasonCode, RetainHandling, SubscriptionOptions};
-use aldis_session::{Group, Session, Subscribing, Subscription, Unsubscribing};
+use aldis_session::{FilterRefusal, Group, Session, Subscribing, Subscription, Unsubscribing};
 use aldis_store::{Record, Sequence};
 use aldis_topic::TopicFilter;
 use std::collections::VecDeque;
@@ -132,9 +132,14 @@ impl<R> Broker<R> {
         let held = usize::try_from(self.counters.held_bytes.load(Relaxed)).unwrap_or(0);
         let is_full = entry.subscriptions.len() >= self.limits.subscriptions;
         if is_new && (is_full || held > self.limits.memory_watermark) {
+            let why = if is_full {
+                FilterRefusal::Subscriptions { limit: self.limits.subscriptions }
+            } else {
+                FilterRefusal::Watermark { limit: self.limits.memory_watermark }
+            };
             let client_id = &entry.session.client_id;
-            self.bench.observer.refused_filter(client_id, filter.as_str(), ReasonCode::QuotaExceeded);
-            return ReasonCode::QuotaExceeded;
+            self.bench.refuse_filter(client_id, PacketType::Subscribe, filter.as_str(), &why);
+            return why.code();
         }
         let (session, lasting) = (Arc::clone(&entry.session), entry.lasting);
         let subscription = known.unwrap_or_else(|| {
@@ -158,6 +163,7 @@ impl<R> Broker<R> {
         if is_new {
             entry.subscriptions.insert(Arc::clone(&subscription));
         }
+        self.bench.observer.subscribed(&session.client_id, filter.as_str(), options.qos);
         let record =
             Record::Subscribe { session: session.number, filter: filter.as_str(), options, subscription_id };
         self.record(lasting, &record);
@@ -204,13 +210,14 @@ impl<R> Broker<R> {
     ) -> ReasonCode {
         let Some(entry) = self.entries.get_mut(&session) else { return ReasonCode::NoSubscriptionExisted };
         // Compared byte by byte with the filter as the client wrote it [MQTT-3.10.4-1].
-        let Some(subscription) = entry.subscriptions.remove(filter.text()) else {
-            return ReasonCode::NoSubscriptionExisted;
-        };
+        let found = entry.subscriptions.remove(filter.text());
+        let reason = if found.is_some() { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted };
+        self.bench.observer.unsubscribed(&entry.session.client_id, filter.as_str(), reason);
+        let Some(subscription) = found else { return reason };
         removed.push(subscription);
         let lasting = entry.lasting;
         self.record(lasting, &Record::Unsubscribe { session, filter: filter.as_str() });
-        ReasonCode::Success
+        reason
     }
 
     /// Ends subscriptions and takes them out of the routes.

@@ -38,7 +38,13 @@ fn connect_as(stage: &mut Stage, user: Option<&str>, clean_start: bool) -> Resul
     let negotiated = Box::new(Negotiated::new(connect, &Limits::default(), String::new).unwrap());
     let who = Identity { user_name: user.map(Arc::from), ..identity("shared id") };
     let wire = Arc::clone(&peer.wire) as Arc<dyn Wire>;
-    let reply = stage.give(|reply| Command::Connect { negotiated, identity: who, wire, reply });
+    let reply = stage.give(|reply| Command::Connect {
+        negotiated,
+        identity: who,
+        wire,
+        take_over_only: false,
+        reply,
+    });
     stage.connected((reply, peer)).map_err(|why| why.reason)
 }
 
@@ -157,6 +163,7 @@ fn a_read_full_of_retained_messages_is_stored_in_steps_and_answered_once() {
     }
     assert!(stored.len() >= 14 && stored.windows(2).all(|two| two[1] - two[0] <= 64), "{stored:?}");
     let Some(Answer::Retained(refused)) = stage.answer(reply) else { panic!() };
+    let refused: Vec<_> = refused.into_iter().map(|(at, _)| at).collect();
     assert_eq!(refused, (900..1_000).map(|n| n * 2).collect::<Vec<_>>());
 }
 

@@ -34,8 +34,7 @@ pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
     tokio::spawn(broker_task(broker, received));
     let hall = Arc::new(Hall { commands, routes, retained });
     for number in 1.. {
-        let (stream, _) = listener.accept().await?;
-        tokio::spawn(serve_one(number, stream, Arc::clone(&hall)));
+        tokio::spawn(serve_one(number, listener.accept().await?.0, Arc::clone(&hall)));
     }
     Ok(())
 }
@@ -81,7 +80,8 @@ async fn serve_one(number: u64, stream: TcpStream, hall: Arc<Hall>) -> Option<()
     let identity = Identity { client_id: negotiated.client_id.clone(), user_name: None, rights: None };
     let (mut connack, mut encoded) = (negotiated.connack(false), Vec::new());
     let (negotiated, who, wire) = (Box::new(negotiated), identity.clone(), Arc::clone(&socket.link) as _);
-    let asked = hall.ask(|reply| Command::Connect { negotiated, identity: who, wire, reply }).await?;
+    let ask = |reply| Command::Connect { negotiated, identity: who, wire, take_over_only: false, reply };
+    let asked = hall.ask(ask).await?;
     let Answer::Connected(Connected { session, connection, session_present }) = asked else { return None };
     connack.session_present = session_present;
     connack.encode(agreed.version, agreed.maximum_packet_size, &mut encoded);

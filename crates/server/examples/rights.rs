@@ -4,7 +4,7 @@
 
 use aldis_client::{Client, Options, Outgoing};
 use aldis_packet::SubscriptionOptions;
-use aldis_server::{Act, Message, QoS, ReasonCode, Rights, Server, Settings, Subscriber};
+use aldis_server::{Act, Message, QoS, ReasonCode, Rights, Server, Settings, Subscriber, Verdict};
 use std::error::Error;
 use std::sync::Arc;
 
@@ -17,12 +17,15 @@ use std::sync::Arc;
 struct ByTopic;
 
 impl Rights for ByTopic {
-    fn allows(&self, client_id: &str, _user_name: Option<&str>, act: Act, topic: &str) -> bool {
+    fn allows(&self, client_id: &str, _user_name: Option<&str>, act: Act, topic: &str) -> Verdict {
         let mut levels = topic.split('/');
         match act {
-            Act::Publish => levels.next() == Some("devices") && levels.next() == Some(client_id),
-            Act::Subscribe => true,
-            Act::Receive => !levels.any(|level| level == "private"),
+            Act::Publish if levels.next() != Some("devices") || levels.next() != Some(client_id) => {
+                // Named in the log, beside the client and the topic.
+                Verdict::denied_by("a device speaks under devices/<its client id>/")
+            }
+            Act::Publish | Act::Subscribe => Verdict::Allowed,
+            Act::Receive => Verdict::from(!levels.any(|level| level == "private")),
         }
     }
 }

@@ -49,7 +49,7 @@ impl Authenticator {
             (None, _) => Err(Violation::new(
                 ReasonCode::NotAuthorized,
                 "",
-                "anonymous clients are not allowed (auth.allow_anonymous)",
+                "it gave no user name, and auth.allow_anonymous is false",
             )),
         }
     }

@@ -1,4 +1,7 @@
 //! What everybody else holds of the Broker: the way to send it a command, and what they may read.
+//!
+//! Nothing that the Broker owns is changed from here but by a command, and no command is answered by
+//! anyone but the Broker's task.
 
 use crate::observer::Log;
 use aldis_broker::{Answer, Command, Population, Retained, Routes};

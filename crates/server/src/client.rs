@@ -9,6 +9,7 @@
 use crate::broker_handle::{BrokerHandle, Reply};
 use crate::desk::{READ_BUFFER, at_desk};
 use crate::link::Link;
+use crate::notices::Kind;
 use crate::reader::{Read, Reader};
 use crate::server::Doors;
 use aldis_broker::{Answer, Command};
@@ -117,9 +118,8 @@ impl Client {
         }
         match ending {
             Ending::Closed(Farewell { reason, .. }) if !is_ordinary(reason) => {
-                if let Some(more) = self.doors.refusals.allow() {
-                    tracing::info!(target: "aldis", "{client_id:?} disconnected: {ending}{more}");
-                }
+                let line = format_args!("{client_id:?} disconnected: {ending}");
+                self.doors.notices.warn(Kind::Ended(reason), line);
             }
             _ => tracing::debug!(target: "aldis", "{client_id:?} disconnected: {ending}"),
         }
@@ -380,7 +380,7 @@ impl Client {
 }
 
 /// Ends that are no offence: they are logged with `-v` only.
-fn is_ordinary(reason: ReasonCode) -> bool {
+pub(crate) fn is_ordinary(reason: ReasonCode) -> bool {
     use ReasonCode::{KeepAliveTimeout, ServerShuttingDown, SessionTakenOver};
     matches!(reason, KeepAliveTimeout | ServerShuttingDown | SessionTakenOver)
 }

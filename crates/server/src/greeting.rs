@@ -2,12 +2,15 @@
 //! its first packet, up to a limit and a deadline.
 
 use crate::authentication::Authenticator;
+use crate::notices::Kind;
 use crate::transport::ReadHalf;
-use aldis_packet::Connect;
+use aldis_packet::{Connect, ReasonCode};
 use aldis_session::{First, Limits, Negotiated, Refusal, first_packet, refuse_within};
+use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::timeout;
@@ -17,10 +20,53 @@ const PIECE: usize = 1024;
 
 /// Why there is no conversation.
 pub(crate) enum NoGreeting {
-    /// The connection ended, or the deadline passed, before a whole CONNECT came.
+    /// The connection ended before a whole CONNECT came.
     Silence(&'static str),
-    /// The CONNECT is refused.
-    Refused(Refusal),
+    /// The deadline passed before a whole CONNECT came.
+    Timeout,
+    /// The CONNECT is refused, or what came instead of one.
+    Refused(Box<Refused>),
+}
+
+/// A refusal, with what its log line says.
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    pub(crate) kind: Kind,
+    /// Who it was, if the CONNECT could be read.
+    pub(crate) who: Option<Who>,
+    /// Why, in more words than the refusal itself has.
+    pub(crate) words: Option<String>,
+}
+
+impl Refused {
+    pub(crate) fn new(refusal: Refusal, kind: Kind, who: Option<Who>) -> Refused {
+        Refused { refusal, kind, who, words: None }
+    }
+}
+
+/// Who a client says it is. `Display` is part of a log line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Who {
+    pub(crate) client_id: Arc<str>,
+    pub(crate) user_name: Option<Arc<str>>,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "client {:?}, {}", self.client_id, User(self.user_name.as_deref()))
+    }
+}
+
+/// A user name as log lines have it.
+pub(crate) struct User<'a>(pub(crate) Option<&'a str>);
+
+impl fmt::Display for User<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(name) => write!(f, "user {name:?}"),
+            None => f.write_str("anonymous"),
+        }
+    }
 }
 
 /// An accepted CONNECT, and the bytes that came behind it.
@@ -29,41 +75,63 @@ pub(crate) struct Greeting {
     /// Whether the user name was verified.
     pub(crate) verified: bool,
     pub(crate) behind: Vec<u8>,
-    pub(crate) received: usize,
 }
 
 /// Reads the first packet, shows it to `seen`, and decides whether its client may connect.
-/// `authenticator` is `None` for connections inside the process.
+/// `authenticator` is `None` for connections inside the process. However this ends, `received` is how
+/// many bytes came.
 pub(crate) async fn greet(
     half: &mut ReadHalf,
     limits: &Limits,
     authenticator: Option<&Authenticator>,
+    received: &mut usize,
     seen: impl FnOnce(&Connect),
 ) -> Result<Greeting, NoGreeting> {
-    let read = timeout(limits.first_packet_timeout, read_connect(half, limits));
-    let (connect, behind, received) = match read.await {
-        Ok(read) => read?,
-        Err(_) => return Err(NoGreeting::Silence("no CONNECT within limits.first_packet_timeout")),
-    };
+    let read = timeout(limits.first_packet_timeout, read_connect(half, limits, received));
+    let (connect, behind) = read.await.map_err(|_| NoGreeting::Timeout)??;
     seen(&connect);
     let (version, properties) = (connect.version, &connect.properties);
     let maximum_packet_size = properties.maximum_packet_size.unwrap_or(u32::MAX);
+    let who = |connect: &Connect| {
+        let Connect { client_id, user_name, .. } = connect;
+        Some(Who { client_id: Arc::from(&**client_id), user_name: user_name.as_deref().map(Arc::from) })
+    };
     let verified = match authenticator {
         None => false,
         Some(authenticator) => {
             let checked = authenticator.check(connect.user_name.as_deref(), connect.password.as_deref());
             let checked = checked.await;
-            checked.map_err(|why| NoGreeting::Refused(refuse_within(version, maximum_packet_size, why)))?
+            checked.map_err(|why| {
+                let refusal = refuse_within(version, maximum_packet_size, why);
+                refused(refusal, login_kind(why.reason), who(&connect))
+            })?
         }
     };
-    let negotiated = Negotiated::new(*connect, limits, assigned_id).map_err(NoGreeting::Refused)?;
-    Ok(Greeting { negotiated: Box::new(negotiated), verified, behind, received })
+    let is = who(&connect);
+    let negotiated = Negotiated::new(*connect, limits, assigned_id).map_err(|refusal| {
+        let kind = Kind::Refused(refusal.why.reason);
+        refused(refusal, kind, is)
+    })?;
+    Ok(Greeting { negotiated: Box::new(negotiated), verified, behind })
+}
+
+fn refused(refusal: Refusal, kind: Kind, who: Option<Who>) -> NoGreeting {
+    NoGreeting::Refused(Box::new(Refused::new(refusal, kind, who)))
+}
+
+fn login_kind(reason: ReasonCode) -> Kind {
+    match reason {
+        ReasonCode::BadUserNameOrPassword => Kind::WrongPassword,
+        ReasonCode::NotAuthorized => Kind::Anonymous,
+        other => Kind::Refused(other),
+    }
 }
 
 async fn read_connect(
     half: &mut ReadHalf,
     limits: &Limits,
-) -> Result<(Box<Connect>, Vec<u8>, usize), NoGreeting> {
+    received: &mut usize,
+) -> Result<(Box<Connect>, Vec<u8>), NoGreeting> {
     let mut bytes = Vec::new();
     loop {
         let have = bytes.len();
@@ -71,6 +139,7 @@ async fn read_connect(
         bytes.resize(have + more, 0);
         let count = read(half, bytes.get_mut(have..).unwrap_or_default()).await;
         bytes.truncate(have + count.as_ref().copied().unwrap_or(0));
+        *received = bytes.len();
         match count {
             Ok(0) => return Err(NoGreeting::Silence("it closed before its CONNECT was whole")),
             Err(_) => {
@@ -78,11 +147,12 @@ async fn read_connect(
             }
             Ok(_) => {}
         }
-        match first_packet(&bytes, limits).map_err(NoGreeting::Refused)? {
-            First::Partial(_) => {}
-            First::Connect(connect, size) => {
-                let received = bytes.len();
-                return Ok((connect, bytes.split_off(size), received));
+        match first_packet(&bytes, limits) {
+            Ok(First::Partial(_)) => {}
+            Ok(First::Connect(connect, size)) => return Ok((connect, bytes.split_off(size))),
+            Err(refusal) => {
+                let kind = Kind::Refused(refusal.why.reason);
+                return Err(refused(refusal, kind, None));
             }
         }
     }

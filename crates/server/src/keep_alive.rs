@@ -1,4 +1,4 @@
-//! Keep alive: who was not heard for one and a half times its interval is ended [MQTT-3.1.2-24].
+//! Keep alive: who was not heard for one and a half times its interval is ended [MQTT-3.1.2-22].
 //!
 //! Connections have no timer of their own. They stand in one map by the earliest time at which
 //! they could be late; when that time comes the connection says when it was last heard, and is

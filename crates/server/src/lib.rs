@@ -34,12 +34,13 @@ mod link;
 mod listener;
 mod local;
 mod metrics;
+mod notices;
 mod observer;
 pub mod passwords;
+mod places;
 mod process;
 mod publisher;
 mod random;
-mod rate_limit;
 mod reader;
 mod reception;
 mod server;
@@ -51,7 +52,9 @@ mod trends;
 
 pub use aldis_client::Message as ReceivedMessage;
 pub use aldis_packet::{QoS, ReasonCode};
-pub use aldis_session::{Act, Counters, DropReason, Limits, RefuseReason, Rights};
+pub use aldis_session::{
+    Act, Counters, Denial, DropReason, FilterReason, Limits, RefuseReason, RetainedLimit, Rights, Verdict,
+};
 pub use local::{SubscribeError, Subscriber};
 pub use passwords::{PasswordFile, PasswordFileError};
 pub use publisher::{Message, PublishError, Publisher};

@@ -1,5 +1,8 @@
 //! What a connection shares with the rest of the broker: its writing half, and the bell that calls
 //! its Client.
+//!
+//! What is written, and when, is the Outbox's business; what a ring means is found out by the Client that
+//! hears it. Nothing is queued here.
 
 use crate::transport::WriteHalf;
 use aldis_session::Wire;

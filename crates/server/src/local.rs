@@ -11,7 +11,7 @@
 use crate::server::Server;
 use crate::transport::memory::MemoryStream;
 use aldis_client::{Client, ClientError, Message, Options, Received};
-use aldis_packet::{Ack, AckKind, PacketId, QoS, ReasonCode, SubscriptionOptions};
+use aldis_packet::{Ack, AckKind, Connack, PacketId, QoS, ReasonCode, SubscriptionOptions};
 use aldis_topic::{TopicError, TopicFilter};
 use std::collections::VecDeque;
 use std::fmt;
@@ -83,11 +83,21 @@ impl Server {
         match error {
             _ if self.doors.is_closing() => SubscribeError::Closed,
             ClientError::Closed => SubscribeError::TooManyConnections,
+            ClientError::Refused(connack) if is_for_want_of_a_place(connack) => {
+                SubscribeError::TooManyConnections
+            }
             ClientError::Refused(connack) => SubscribeError::Refused(connack.reason),
             ClientError::Disconnected(disconnect) => SubscribeError::Refused(disconnect.reason),
             _ => SubscribeError::Refused(ReasonCode::UnspecifiedError),
         }
     }
+}
+
+/// Whether `limits.connections` is why: the limit of sessions has the same code.
+fn is_for_want_of_a_place(connack: &Connack) -> bool {
+    let words = connack.properties.reason_string.as_deref();
+    connack.reason == ReasonCode::QuotaExceeded
+        && words.is_some_and(|words| words.contains("limits.connections"))
 }
 
 /// A subscription inside the process, made by [`Server::subscribe`].

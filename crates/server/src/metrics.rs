@@ -9,8 +9,11 @@
 
 mod exposition;
 mod families;
+mod visitors;
 
-use crate::process::Process;
+use crate::listener::why_not_accepted;
+use crate::notices::Kind;
+use crate::process::{self, Process};
 use crate::server::Doors;
 use crate::snapshot::Snapshot;
 use aldis_broker::{Answer, Command};
@@ -22,14 +25,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use visitors::{Asks, Visitors};
 
-/// Connections at one time; more wait in the system's queue. A few scrapers and probes have one or
-/// two each.
+/// Connections at one time. A few scrapers and probes have one or two each; for one more the one is closed
+/// that has asked nothing for longest, so that nobody who merely holds connections open keeps a probe
+/// waiting.
 const CONNECTIONS: usize = 32;
 /// Time for the head of a request, the pause before it on a kept connection included.
 const HEAD: Duration = Duration::from_secs(5);
@@ -47,20 +50,25 @@ const REST: Duration = Duration::from_millis(100);
 
 /// Serves metrics, also while the server shuts down, until no client is left.
 pub(crate) async fn serve(listener: TcpListener, doors: Arc<Doors>) {
-    let mut connections = JoinSet::new();
+    let mut visitors = Visitors::default();
+    let open_files = process::open_files_limit();
     let mut over = pin!(over(&doors));
     loop {
         // The end first; then what makes room for more.
         tokio::select! {
             biased;
             () = &mut over => return,
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(serve_one(stream, Arc::clone(&doors)))),
+            () = visitors.leave() => {}
+            accepted = listener.accept() => match accepted {
+                // If all are being answered at this moment, the new one is closed.
+                Ok((stream, _)) => if visitors.make_room(CONNECTIONS) {
+                    visitors.enter(|busy| serve_one(stream, busy, Arc::clone(&doors)));
+                },
                 Err(error) => {
-                    if let Some(more) = doors.refusals.allow() {
-                        tracing::warn!(target: "aldis", "cannot accept a connection for metrics: {error}{more}");
-                    }
+                    let why = why_not_accepted(&error, open_files);
+                    doors
+                        .notices
+                        .warn(Kind::AcceptMetrics, format_args!("cannot accept connections for metrics: {why}"));
                     sleep(REST).await;
                 }
             }
@@ -71,16 +79,21 @@ pub(crate) async fn serve(listener: TcpListener, doors: Arc<Doors>) {
 /// Resolves when the server has shut down and its last client is gone.
 async fn over(doors: &Doors) {
     doors.closing().await;
-    while doors.open.load(Relaxed) > 0 {
+    while doors.places.counts().open() > 0 {
         // Nobody announces the last one; this runs once in a life.
         sleep(Duration::from_secs(1)).await;
     }
 }
 
-async fn serve_one(stream: TcpStream, doors: Arc<Doors>) {
+async fn serve_one(stream: TcpStream, asks: Arc<Asks>, doors: Arc<Doors>) {
     let service = service_fn(move |request| {
-        let doors = Arc::clone(&doors);
-        async move { Ok::<_, Infallible>(answer(&request, &doors).await) }
+        let (doors, asks) = (Arc::clone(&doors), Arc::clone(&asks));
+        async move {
+            asks.begin();
+            let answer = answer(&request, &doors).await;
+            asks.end();
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(HEAD_BYTES);

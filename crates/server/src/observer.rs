@@ -1,13 +1,24 @@
-//! What the broker writes to its log about packets and refusals.
+//! What the broker writes to its log about packets, subscriptions and refusals.
+//!
+//! It decides nothing and counts nothing. How often a line may come is up to [`Notices`]; lines about
+//! whole connections are written where these begin and end, those about dropped messages by `drop_log`.
 
-use aldis_packet::ReasonCode;
-use aldis_session::{Observer, RefuseReason};
+use crate::notices::{Kind, Notices};
+use aldis_packet::{PacketType, QoS, ReasonCode};
+use aldis_session::{FilterRefusal, Observer, RefuseReason};
 use std::fmt::Display;
+use std::sync::Arc;
 
-/// Packets at the level `trace`, refusals at the default level.
-#[derive(Debug, Default)]
+/// Packets at the level `trace`, subscriptions at `debug`, refusals at the default level.
+#[derive(Debug)]
 pub(crate) struct Log {
-    refusals: crate::rate_limit::RateLimit,
+    notices: Arc<Notices>,
+}
+
+impl Log {
+    pub(crate) fn new(notices: Arc<Notices>) -> Log {
+        Log { notices }
+    }
 }
 
 impl Observer for Log {
@@ -23,27 +34,29 @@ impl Observer for Log {
         tracing::trace!(target: "aldis", "{client_id:?} <- {packet}");
     }
 
-    fn refused(&self, client_id: &str, topic: &str, reason: RefuseReason) {
-        let why = match reason {
-            RefuseReason::NotAuthorized => "it may not publish there",
-            RefuseReason::RetainedFull => {
-                "the retained store is at limits.retained_messages, limits.retained_bytes or limits.memory_watermark"
-            }
-            RefuseReason::Repeated => return,
-        };
-        if let Some(since) = self.refusals.allow() {
-            tracing::warn!(target: "aldis", "refused: client {client_id:?}, PUBLISH to {topic:?}: {why}{since}");
+    fn refused(&self, client_id: &str, topic: &str, reason: RefuseReason, why: &dyn Display) {
+        if let Some(kind) = Kind::publish(reason) {
+            self.notices
+                .warn(kind, format_args!("refused: client {client_id:?}, PUBLISH to {topic:?}: {why}"));
         }
     }
 
-    fn refused_filter(&self, client_id: &str, filter: &str, reason: ReasonCode) {
-        let why = match reason {
-            ReasonCode::NotAuthorized => "it may not subscribe to that",
-            ReasonCode::QuotaExceeded => "it has limits.subscriptions already",
-            _ => "the filter is longer than limits.topic_bytes or limits.topic_levels allow",
+    fn refused_filter(&self, client_id: &str, packet: PacketType, filter: &str, why: &FilterRefusal) {
+        let (kind, code) = (Kind::filter(packet, why.reason()), why.code());
+        let (name, to) = match packet {
+            PacketType::Unsubscribe => ("UNSUBSCRIBE", "from"),
+            _ => ("SUBSCRIBE", "to"),
         };
-        if let Some(more) = self.refusals.allow() {
-            tracing::warn!(target: "aldis", "refused: client {client_id:?}, SUBSCRIBE to {filter:?}: {why}{more}");
-        }
+        let what = format_args!("{name} {to} {filter:?}: {why} (0x{:02X})", code.value());
+        self.notices.warn(kind, format_args!("refused: client {client_id:?}, {what}"));
+    }
+
+    fn subscribed(&self, client_id: &str, filter: &str, granted: QoS) {
+        tracing::debug!(target: "aldis", "{client_id:?} subscribes to {filter:?}: granted QoS {}", granted as u8);
+    }
+
+    fn unsubscribed(&self, client_id: &str, filter: &str, reason: ReasonCode) {
+        let outcome = if reason == ReasonCode::Success { "done" } else { "it had no such subscription" };
+        tracing::debug!(target: "aldis", "{client_id:?} unsubscribes from {filter:?}: {outcome}");
     }
 }

@@ -29,6 +29,17 @@ impl Process {
     }
 }
 
+/// How many files this process may have open. To be asked before it has that many: `/proc` is read, which
+/// takes one.
+pub(crate) fn open_files_limit() -> Option<u64> {
+    parse_limits(&std::fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+fn parse_limits(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}
+
 fn parse(status: &str, stat: &str, system: &str) -> Process {
     let ticks = |field| after_name(stat)?.nth(field)?.parse::<f64>().ok();
     Process {
@@ -57,7 +68,7 @@ fn boot_time(system: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Process, parse};
+    use super::{Process, parse, parse_limits};
 
     #[test]
     fn the_files_are_understood() {
@@ -71,6 +82,15 @@ mod tests {
             started_at: Some(1_700_000_123.45),
         };
         assert_eq!(parse(status, stat, system), expected);
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_the_one_in_force() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
+                      Max processes             1                    2                    processes\n\
+                      Max open files            1024                 524288               files\n";
+        assert_eq!(parse_limits(limits), Some(1024));
+        assert_eq!(parse_limits("Max open files unlimited unlimited files"), None);
     }
 
     #[test]

@@ -5,11 +5,15 @@
 
 use crate::broker_handle::BrokerHandle;
 use crate::desk::at_desk;
+use crate::notices::{Kind, Notices};
 use aldis_broker::{Answer, Command, Due};
 use aldis_packet::QoS;
-use aldis_session::{Act, Counters, Identity, Memory, Offering, Publication, RefuseReason, Router};
+use aldis_session::{
+    Act, Counters, Denial, Identity, Memory, Offering, Publication, RefuseReason, RetainedLimit, Router,
+};
 use bytes::Bytes;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// Bytes of a PUBLISH beside its topic and payload, with no properties: the fixed header, the length
@@ -28,12 +32,14 @@ pub struct Publisher {
 pub enum PublishError {
     /// The topic name is not valid.
     Topic(aldis_topic::TopicError),
+    /// The topic name is longer than `limits.topic_bytes`.
+    TopicTooLong,
     /// The message is larger than `limits.packet_size`.
     TooLarge,
     /// The publisher may not publish there.
-    NotAuthorized,
-    /// The retained store is at a limit.
-    RetainedFull,
+    NotAuthorized(Denial),
+    /// The retained store is at this limit.
+    RetainedFull(RetainedLimit),
     /// The broker is gone.
     Closed,
 }
@@ -42,11 +48,10 @@ impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PublishError::Topic(error) => write!(f, "the topic name cannot be used: {error}"),
+            PublishError::TopicTooLong => f.write_str("the topic name is longer than limits.topic_bytes"),
             PublishError::TooLarge => f.write_str("the message is larger than limits.packet_size"),
-            PublishError::NotAuthorized => f.write_str("the publisher may not publish to this topic"),
-            PublishError::RetainedFull => {
-                f.write_str("the retained store is full: raise limits.retained_messages or its like")
-            }
+            PublishError::NotAuthorized(denial) => denial.fmt(f),
+            PublishError::RetainedFull(limit) => limit.fmt(f),
             PublishError::Closed => f.write_str("the broker has shut down"),
         }
     }
@@ -101,6 +106,9 @@ impl Publisher {
     pub async fn publish(&self, message: Message) -> Result<(), PublishError> {
         let limits = self.broker.limits();
         aldis_topic::check_topic_name(&message.topic, limits.topic_levels).map_err(PublishError::Topic)?;
+        if message.topic.len() > limits.topic_bytes {
+            return Err(PublishError::TopicTooLong);
+        }
         if HEADER + message.topic.len() + message.payload.len() > limits.packet_size {
             return Err(PublishError::TooLarge);
         }
@@ -144,7 +152,7 @@ impl Publisher {
         }
         at_desk(&self.broker, |desk| {
             for (position, publication) in publications.iter().enumerate() {
-                if refused.binary_search(&position).is_ok() {
+                if refused.binary_search_by_key(&position, |(at, _)| *at).is_ok() {
                     desk.bench.tally.refuse(RefuseReason::RetainedFull);
                     continue;
                 }
@@ -152,28 +160,36 @@ impl Publisher {
                 route.deliver(&Offering::of(publication), &mut desk.bench);
             }
         });
-        if refused.is_empty() { Ok(()) } else { Err(PublishError::RetainedFull) }
+        match refused.first() {
+            None => Ok(()),
+            Some((_, limit)) => Err(PublishError::RetainedFull(*limit)),
+        }
     }
 
     fn authorize(&self, publication: &Publication) -> Result<(), PublishError> {
         let Some(identity) = &self.identity else { return Ok(()) };
-        if identity.may(Act::Publish, &publication.topic) {
-            return Ok(());
-        }
-        at_desk(&self.broker, |desk| desk.bench.tally.refuse(RefuseReason::NotAuthorized));
-        Err(PublishError::NotAuthorized)
+        // A policy that panics about one will must not keep all others from being published.
+        let judge = || identity.judge(Act::Publish, &publication.topic);
+        let judged = catch_unwind(AssertUnwindSafe(judge)).unwrap_or(Err(Denial::Panic));
+        judged.map_err(|denial| {
+            at_desk(&self.broker, |desk| desk.bench.tally.refuse(RefuseReason::NotAuthorized));
+            PublishError::NotAuthorized(denial)
+        })
     }
 }
 
 /// Publishes wills as they come due, for as long as the broker runs. The rights of their owner are
 /// asked again: they may have changed since it connected.
-pub(crate) async fn publish_due(broker: BrokerHandle) {
+pub(crate) async fn publish_due(broker: BrokerHandle, notices: Arc<Notices>) {
     while let Some(Answer::Due(due)) = broker.ask(|reply| Command::TakeDue { reply }).await {
         for Due { identity, publication } in due {
             let (client_id, topic) = (Arc::clone(&identity.client_id), Arc::clone(&publication.topic));
             let publisher = Publisher::new(broker.clone(), Some(identity));
             if let Err(error) = publisher.publish_all(vec![publication]).await {
-                tracing::warn!(target: "aldis", "the will of client {client_id:?} to {topic:?} is not published: {error}");
+                notices.warn(
+                    Kind::WillNotPublished,
+                    format_args!("refused: client {client_id:?}, its will to {topic:?}: {error}"),
+                );
             }
         }
     }

@@ -1,14 +1,20 @@
-//! The server: what starts, reloads and stops a broker.
+//! The server: what starts, reloads and stops a broker, and the [`Doors`] that everything else is reached
+//! through.
+//!
+//! It serves nobody itself: accepting is up to `listener`, letting in to `reception`, the life of a
+//! connection to `client`. It reads no file, and does not know where its settings come from.
 
 use crate::authentication::{Authenticator, SharedAuthenticator};
 use crate::broker_handle::{BrokerHandle, COMMANDS};
 use crate::broker_task::broker_task;
 use crate::clock::{self, Clock};
+use crate::drop_log::{self, DropLog};
 use crate::keep_alive::KeepAlive;
 use crate::listener;
+use crate::notices::Notices;
 use crate::observer::Log;
+use crate::places::Places;
 use crate::publisher::{self, Publisher};
-use crate::rate_limit::RateLimit;
 use crate::settings::Settings;
 use crate::transport::{Connection, memory};
 use crate::trends::Trends;
@@ -20,7 +26,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -76,14 +82,14 @@ pub(crate) struct Doors {
     pub(crate) authenticator: SharedAuthenticator,
     pub(crate) keep_alive: Arc<KeepAlive>,
     pub(crate) clock: Clock,
-    /// Log lines about refused connections.
-    pub(crate) refusals: RateLimit,
-    /// Connections open, whether greeted or not.
-    pub(crate) open: Arc<AtomicUsize>,
-    /// Connections accepted since the start.
-    pub(crate) accepted: AtomicU64,
-    /// Connections turned away because `limits.connections` were open.
-    pub(crate) turned_away: AtomicU64,
+    /// Log lines about what is refused.
+    pub(crate) notices: Arc<Notices>,
+    /// Log lines about what is dropped. A lock: taken once a second, and at the end.
+    pub(crate) drop_log: parking_lot::Mutex<DropLog>,
+    /// `limits.connections`.
+    pub(crate) places: Arc<Places>,
+    /// Connections without a whole CONNECT within `limits.first_packet_timeout`.
+    pub(crate) first_packet_timeouts: AtomicU64,
     /// Connections that the broker refused or ended, by reason code.
     pub(crate) ended: Ended,
     /// What `$SYS` and metrics remember. A lock: written every few seconds, read by a scrape.
@@ -120,15 +126,6 @@ impl Ended {
     }
 }
 
-/// One of `limits.connections`.
-pub(crate) struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
 impl Doors {
     /// Resolves when the server shuts down.
     pub(crate) async fn closing(&self) {
@@ -146,15 +143,10 @@ impl Doors {
         Duration::from_millis(self.drain.load(Relaxed))
     }
 
-    /// A place for one more connection; `None` when all are taken.
-    pub(crate) fn place(&self) -> Option<Place> {
-        if self.open.fetch_add(1, Relaxed) >= self.broker.limits().connections {
-            self.open.fetch_sub(1, Relaxed);
-            self.turned_away.fetch_add(1, Relaxed);
-            return None;
-        }
-        self.accepted.fetch_add(1, Relaxed);
-        Some(Place(Arc::clone(&self.open)))
+    /// Writes the log lines that were held back: the server stops.
+    fn write_held_back(&self) {
+        self.notices.write_rest();
+        self.drop_log.lock().write_rest(&self.broker.counters, clock::now());
     }
 }
 
@@ -202,6 +194,8 @@ impl ServerBuilder {
 /// waits for the end.
 pub struct Server {
     pub(crate) doors: Arc<Doors>,
+    // Read and written by a reload, which may be called from anywhere, and read once by the stop; never
+    // held while anything is awaited.
     settings: parking_lot::Mutex<Settings>,
     addresses: Vec<SocketAddr>,
     metrics_address: Option<SocketAddr>,
@@ -223,10 +217,7 @@ impl Server {
         rights: Option<Arc<dyn Rights>>,
         log: Arc<dyn Store>,
     ) -> Result<Server, StartError> {
-        let mut listeners = Vec::new();
-        for listener in &settings.listeners {
-            listeners.extend(listener::bind(listener)?);
-        }
+        let listeners = listener::bind(&settings.listeners)?;
         let metrics = match settings.metrics {
             None => None,
             Some(address) => Some(
@@ -240,7 +231,8 @@ impl Server {
 
         let limits = Arc::new(settings.limits.clone());
         let counters = Arc::new(Counters::default());
-        let observer = Arc::new(Log::default());
+        let notices = Arc::<Notices>::default();
+        let observer = Arc::new(Log::new(Arc::clone(&notices)));
         let broker = Broker::new(Arc::clone(&limits), Arc::clone(&counters), clock::now());
         let broker = broker.observed_by(Arc::clone(&observer) as _).recording_to(Arc::clone(&log));
         let (commands, received) = mpsc::channel(COMMANDS);
@@ -250,10 +242,10 @@ impl Server {
             authenticator: Arc::new(Authenticator::new(settings.authentication.clone())),
             keep_alive: Arc::default(),
             clock: Clock::start(),
-            refusals: RateLimit::default(),
-            open: Arc::default(),
-            accepted: AtomicU64::new(0),
-            turned_away: AtomicU64::new(0),
+            notices: Arc::clone(&notices),
+            drop_log: parking_lot::Mutex::default(),
+            places: Arc::default(),
+            first_packet_timeouts: AtomicU64::new(0),
             ended: Ended::default(),
             trends: parking_lot::Mutex::default(),
             drain: AtomicU64::new(0),
@@ -263,9 +255,10 @@ impl Server {
         let mut tasks = vec![
             crate::spawn(broker_task(broker, received, log, Arc::clone(&handle.counters))),
             crate::spawn(Arc::clone(&doors.keep_alive).run(doors.clock)),
-            crate::spawn(publisher::publish_due(handle)),
+            crate::spawn(publisher::publish_due(handle, Arc::clone(&notices))),
             crate::spawn(crate::sys_topics::run(Arc::clone(&doors), sys_intervals)),
-            crate::spawn(crate::drop_log::run(Arc::clone(&doors))),
+            crate::spawn(drop_log::run(Arc::clone(&doors))),
+            crate::spawn(async move { notices.run().await }),
         ];
         tasks.extend(
             listeners
@@ -291,7 +284,11 @@ impl Server {
     }
 
     /// Applies new settings as far as that is possible without a restart, and says what needs one.
-    /// Limits hold for connections made from now on, the memory watermark for all.
+    ///
+    /// Who may connect, the interval of `$SYS` and the deadline of a shutdown change at once. So do, for
+    /// everybody, the limits on connections, on subscriptions, on retained messages and their bytes, and the
+    /// memory watermark. All other limits hold for connections made from now on, and for a session that
+    /// exists already those of its queue and window do not change.
     pub async fn reload(&self, new: Settings) -> Vec<&'static str> {
         let mut needs_restart = Vec::new();
         {
@@ -362,18 +359,20 @@ impl Server {
         self.runtime.spawn(async move {
             let stopped = timeout(deadline, async {
                 doors.broker.send(Command::Shutdown).await;
-                while doors.open.load(Relaxed) > 0 {
+                while doors.places.counts().open() > 0 {
                     // Connections are not counted down with a wake each: this runs once in a life.
                     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
                 }
             });
             let _ = stopped.await;
-            let cut_off = doors.open.load(Relaxed);
+            let cut_off = doors.places.counts().open();
             for task in tasks {
                 task.abort();
                 // Over when this returns: who still has a publisher is told that the broker is gone.
                 let _ = task.await;
             }
+            // Nothing is refused or dropped any more.
+            doors.write_held_back();
             cut_off
         })
     }

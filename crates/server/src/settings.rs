@@ -57,8 +57,7 @@ impl Default for Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Listener {
     /// The address of one interface, or the unspecified address for all. Port 0 lets the system
-    /// choose. `[::]` takes IPv4 connections as well where the system does that (Linux does unless
-    /// told otherwise).
+    /// choose. `[::]` takes IPv6 connections alone, `0.0.0.0` those of IPv4; both can be there on one port.
     pub address: SocketAddr,
     /// Whether the server starts without it when the machine lacks the address family or the
     /// address: so for the `[::1]` half of the default. A port that is taken is an error even then.

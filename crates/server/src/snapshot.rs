@@ -1,13 +1,14 @@
 //! What the server has counted, read at one moment: plain numbers for `$SYS` and for metrics.
 //!
-//! Reading takes no lock and stops nobody. Figures that belong together may therefore differ by what
-//! was on its way while they were read; when nothing is, they fit (law 10):
+//! Reading stops nobody: the one lock that it takes, for the connections, is held to copy four
+//! numbers. Figures that belong together may therefore differ by what was on its way while they were
+//! read; when nothing is, they fit (law 10):
 //! `offered = completed + in flight + waiting + expired + dropped`.
 
 use crate::clock;
 use crate::server::Doors;
 use aldis_packet::PacketType;
-use aldis_session::{DropReason, RefuseReason};
+use aldis_session::{DropReason, FilterReason, RefuseReason};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Numbers since the start of the server, and how many there are of a thing now. Named as in
@@ -23,10 +24,13 @@ pub(crate) struct Snapshot {
     pub(crate) dropped: [u64; DropReason::ALL.len()],
     /// By [`RefuseReason`].
     pub(crate) refused: [u64; RefuseReason::ALL.len()],
+    /// By [`FilterReason`].
+    pub(crate) filters_refused: [u64; FilterReason::ALL.len()],
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
     pub(crate) publish_bytes_received: u64,
     pub(crate) publish_bytes_sent: u64,
+    pub(crate) not_retained: u64,
     pub(crate) no_subscriber: u64,
     pub(crate) routed: u64,
     pub(crate) offered: u64,
@@ -35,6 +39,7 @@ pub(crate) struct Snapshot {
     pub(crate) waiting: u64,
     pub(crate) in_flight: u64,
     pub(crate) queued_bytes: u64,
+    pub(crate) held_bytes: u64,
     pub(crate) retained_messages: u64,
     pub(crate) retained_bytes: u64,
     pub(crate) sessions: u64,
@@ -50,6 +55,7 @@ pub(crate) struct Snapshot {
     pub(crate) open: u64,
     pub(crate) accepted: u64,
     pub(crate) turned_away: u64,
+    pub(crate) first_packet_timeouts: u64,
     /// Connections refused or ended by the broker, by reason code.
     pub(crate) ended: Vec<(String, u64)>,
     pub(crate) memory_watermark: u64,
@@ -59,7 +65,7 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Reads everything.
     pub(crate) fn take(doors: &Doors) -> Snapshot {
-        let broker = &doors.broker;
+        let (broker, places) = (&doors.broker, doors.places.counts());
         let (counters, population, retained) = (&broker.counters, &broker.population, &broker.retained);
         Snapshot {
             uptime_seconds: doors.clock.millis(clock::now()) / 1000,
@@ -67,10 +73,12 @@ impl Snapshot {
             packets_sent: counters.packets_sent.each_ref().map(total),
             dropped: counters.dropped.each_ref().map(total),
             refused: counters.refused.each_ref().map(total),
+            filters_refused: counters.filters_refused.each_ref().map(total),
             bytes_received: total(&counters.bytes_received),
             bytes_sent: total(&counters.bytes_sent),
             publish_bytes_received: total(&counters.publish_bytes_received),
             publish_bytes_sent: total(&counters.publish_bytes_sent),
+            not_retained: total(&counters.not_retained),
             no_subscriber: total(&counters.no_subscriber),
             routed: total(&counters.routed),
             offered: level(&counters.offered),
@@ -79,6 +87,7 @@ impl Snapshot {
             waiting: level(&counters.waiting),
             in_flight: level(&counters.in_flight),
             queued_bytes: level(&counters.queued_bytes),
+            held_bytes: level(&counters.held_bytes),
             retained_messages: retained.messages() as u64,
             retained_bytes: retained.bytes() as u64,
             sessions: size(&population.sessions),
@@ -89,9 +98,10 @@ impl Snapshot {
             subscriptions: size(&population.subscriptions),
             shared_subscriptions: size(&population.shared_subscriptions),
             wills: size(&population.wills),
-            open: size(&doors.open),
-            accepted: total(&doors.accepted),
-            turned_away: total(&doors.turned_away),
+            open: places.open() as u64,
+            accepted: places.accepted,
+            turned_away: places.turned_away,
+            first_packet_timeouts: total(&doors.first_packet_timeouts),
             ended: doors.ended.counts(),
             memory_watermark: broker.limits().memory_watermark as u64,
             memory_full: broker.memory_full(),

@@ -4,7 +4,8 @@
 //! published, retained, like any message from inside. At QoS 0, where Mosquitto takes 2: a figure is
 //! replaced in seconds, and a session that is offline must not gather the old ones.
 //!
-//! Not here: `$SYS/broker/connection/…`, as there are no bridges, and events about single clients.
+//! Not here: `$SYS/broker/connection/…`, where the bridges of other brokers speak for themselves, and events
+//! about single clients.
 
 pub(crate) mod figures;
 

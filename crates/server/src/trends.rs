@@ -36,7 +36,7 @@ pub(crate) const LOADS: [Load; 9] = [
     Load { topic: "sockets", what: "Connections opened", count: |s| s.accepted + s.turned_away },
     Load {
         topic: "connections",
-        what: "CONNECT packets accepted",
+        what: "CONNECT packets received",
         count: |s| s.received(PacketType::Connect),
     },
 ];

@@ -6,7 +6,7 @@ use aldis_client::{Client, Options, Outgoing};
 use aldis_packet::SubscriptionOptions;
 use aldis_server::{
     Act, Limits, Listener, Message, PublishError, QoS, ReceivedMessage, Rights, Server, Settings,
-    SubscribeError, Subscriber,
+    SubscribeError, Subscriber, Verdict,
 };
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -265,12 +265,12 @@ async fn what_cannot_be_subscribed_to_is_refused_with_its_reason() {
 struct ByTopic;
 
 impl Rights for ByTopic {
-    fn allows(&self, _: &str, _: Option<&str>, act: Act, topic: &str) -> bool {
-        match act {
+    fn allows(&self, _: &str, _: Option<&str>, act: Act, topic: &str) -> Verdict {
+        Verdict::from(match act {
             Act::Publish => false,
             Act::Subscribe => !topic.starts_with("private/"),
             Act::Receive => !topic.ends_with("/secret"),
-        }
+        })
     }
 }
 

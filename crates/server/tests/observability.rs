@@ -333,27 +333,47 @@ async fn metrics_end_with_a_server_that_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn idle_connections_lose_their_places() {
+async fn idle_connections_make_room_for_one_that_asks() {
     let (server, address) = with_metrics(settings(10)).await;
-    // Connected without giving the server a turn: 32 that say nothing whole, and one that asks.
+    // One that has asked before and keeps its connection, then more than there are places for that say nothing
+    // whole: nobody waits for them to lose patience.
+    let mut kept = TcpStream::connect(address).await.unwrap();
+    kept.write_all(b"GET /readyz HTTP/1.1\r\nHost: aldis\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nready\n") {
+        assert_ne!(kept.read_buf(&mut answer).await.unwrap(), 0, "closed after {answer:?}");
+    }
     let before = Instant::now();
-    let silent: Vec<_> = (0..32)
+    let silent: Vec<_> = (0..40)
         .map(|_| {
             let mut stream = std::net::TcpStream::connect(address).unwrap();
             stream.write_all(b"GET /readyz HTTP/1.1\r\nHost").unwrap();
             stream
         })
         .collect();
-    let mut asking = std::net::TcpStream::connect(address).unwrap();
-    asking.write_all(b"GET /readyz HTTP/1.1\r\nHost: aldis\r\nConnection: close\r\n\r\n").unwrap();
-    asking.set_nonblocking(true).unwrap();
-    let mut asking = TcpStream::from_std(asking).unwrap();
-    let mut answer = String::new();
-    asking.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    let waited = before.elapsed();
-    assert!(waited >= Duration::from_secs(5) && waited < Duration::from_secs(6), "{waited:?}");
+    let (status, _, _) = ask(address, "GET /healthz").await;
+    assert_eq!(status, 200);
+    assert!(before.elapsed() < Duration::from_millis(100), "{:?}", before.elapsed());
+    // The one that was idle for longest had to go.
+    assert_eq!(kept.read_buf(&mut answer).await.unwrap(), 0);
+    assert!(before.elapsed() < Duration::from_millis(100), "{:?}", before.elapsed());
     drop(silent);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn bytes_and_packets_of_refused_connections_are_counted() {
+    let (server, address) = with_metrics(settings(0)).await;
+    let mut stranger = server.connect(1024);
+    // CONNECT of a version that there is not: refused with five bytes.
+    let connect = b"\x10\x0d\0\x04MQTT\x06\x02\0\0\0\0\0";
+    stranger.write_all(connect).await.unwrap();
+    let mut answer = Vec::new();
+    stranger.read_to_end(&mut answer).await.unwrap();
+    let samples = scrape(address).await;
+    assert_eq!(samples["aldis_bytes_received_total"], connect.len() as f64);
+    assert_eq!(samples["aldis_bytes_sent_total"], answer.len() as f64);
+    assert_eq!(samples["aldis_packets_sent_total{type=\"connack\"}"], 1.0);
     server.shutdown().await;
 }
 

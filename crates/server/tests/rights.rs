@@ -6,7 +6,7 @@ mod harness;
 
 use aldis_client::{Client, ClientError, Message, Options, Outgoing};
 use aldis_packet::{AckKind, ProtocolVersion, ReasonCode, Will};
-use aldis_server::{Act, DropReason, Limits, RefuseReason, Rights, Server};
+use aldis_server::{Act, DropReason, Limits, RefuseReason, Rights, Server, Verdict};
 use harness::*;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ impl Denied {
 }
 
 impl Rights for Denied {
-    fn allows(&self, client_id: &str, _: Option<&str>, act: Act, topic: &str) -> bool {
-        client_id == "chief" || !self.0.lock().contains(&(act as u8, topic.to_owned()))
+    fn allows(&self, client_id: &str, _: Option<&str>, act: Act, topic: &str) -> Verdict {
+        Verdict::from(client_id == "chief" || !self.0.lock().contains(&(act as u8, topic.to_owned())))
     }
 }
 

@@ -220,13 +220,13 @@ impl Conversation {
             }
             Packet::Subscribe(subscribe) => {
                 self.check_answer_size(subscribe.filters.len())?;
-                let observer = &*bench.observer;
-                let subscribing = Subscribing::check(subscribe, &self.identity, &self.limits, observer)?;
+                let subscribing = Subscribing::check(subscribe, &self.identity, &self.limits, bench)?;
                 return Ok(Some(Next::Ask(Request::Subscribe(subscribing))));
             }
             Packet::Unsubscribe(unsubscribe) => {
                 self.check_answer_size(unsubscribe.filters.len())?;
-                let unsubscribing = Unsubscribing::check(unsubscribe, &self.limits)?;
+                let client_id = &self.identity.client_id;
+                let unsubscribing = Unsubscribing::check(unsubscribe, client_id, &self.limits, bench)?;
                 return Ok(Some(Next::Ask(Request::Unsubscribe(unsubscribing))));
             }
             Packet::Disconnect(disconnect) => {

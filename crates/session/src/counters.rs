@@ -10,6 +10,7 @@
 //! Nothing here decides anything; the code that drops a message says why and calls
 //! [`Ledger::drop_delivery`].
 
+use aldis_packet::QoS;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 /// Why one copy of a message did not reach its subscriber.
@@ -26,8 +27,10 @@ pub enum DropReason {
     TooLarge,
     /// The client may not receive from this topic.
     NotAuthorized,
-    /// The session ended while the message waited or was in flight.
+    /// The session ended while a message of QoS 1 or 2 waited or was in flight: one that was to arrive.
     SessionEnded,
+    /// The same with a message of QoS 0, which nobody relies on.
+    SessionEndedQos0,
     /// QoS 0, handed to a connection that closed before it was written.
     ConnectionClosed,
     /// The client answered PUBACK or PUBREC with a reason code of 0x80 or more.
@@ -38,13 +41,14 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [DropReason; 9] = [
+    pub const ALL: [DropReason; 10] = [
         DropReason::QueueFull,
         DropReason::MemoryWatermark,
         DropReason::Offline,
         DropReason::TooLarge,
         DropReason::NotAuthorized,
         DropReason::SessionEnded,
+        DropReason::SessionEndedQos0,
         DropReason::ConnectionClosed,
         DropReason::RefusedByClient,
         DropReason::NoMember,
@@ -59,10 +63,16 @@ impl DropReason {
             DropReason::TooLarge => "too_large",
             DropReason::NotAuthorized => "not_authorized",
             DropReason::SessionEnded => "session_ended",
+            DropReason::SessionEndedQos0 => "session_ended_qos0",
             DropReason::ConnectionClosed => "connection_closed",
             DropReason::RefusedByClient => "refused_by_client",
             DropReason::NoMember => "no_member",
         }
+    }
+
+    /// The reason for a message of this quality of service whose session has ended.
+    pub fn session_ended(qos: QoS) -> DropReason {
+        if qos == QoS::AtMostOnce { DropReason::SessionEndedQos0 } else { DropReason::SessionEnded }
     }
 }
 
@@ -93,6 +103,45 @@ impl RefuseReason {
     }
 }
 
+/// Why a filter of a SUBSCRIBE or an UNSUBSCRIBE was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(usize)]
+pub enum FilterReason {
+    /// The client may not subscribe to it.
+    NotAuthorized,
+    /// The session has `limits.subscriptions` already.
+    Subscriptions,
+    /// It has more levels than `limits.topic_levels`.
+    TopicLevels,
+    /// It is longer than `limits.topic_bytes`.
+    TopicBytes,
+    /// What is held for all clients is above `limits.memory_watermark`.
+    MemoryWatermark,
+}
+
+impl FilterReason {
+    /// Every reason, in the order of its number.
+    pub const ALL: [FilterReason; 5] = [
+        FilterReason::NotAuthorized,
+        FilterReason::Subscriptions,
+        FilterReason::TopicLevels,
+        FilterReason::TopicBytes,
+        FilterReason::MemoryWatermark,
+    ];
+
+    /// The reason as metrics name it: that of a limit is the name of the limit.
+    pub fn name(self) -> &'static str {
+        match self {
+            FilterReason::NotAuthorized => "not_authorized",
+            FilterReason::Subscriptions => "subscriptions",
+            FilterReason::TopicLevels => "topic_levels",
+            FilterReason::TopicBytes => "topic_bytes",
+            FilterReason::MemoryWatermark => "memory_watermark",
+        }
+    }
+}
+
+const FILTER_REFUSALS: usize = FilterReason::ALL.len();
 const DROPS: usize = DropReason::ALL.len();
 const REFUSALS: usize = RefuseReason::ALL.len();
 
@@ -148,6 +197,8 @@ counted! {
         dropped: DROPS,
         /// Publications refused, by [`RefuseReason`].
         refused: REFUSALS,
+        /// Filters of SUBSCRIBE and UNSUBSCRIBE refused, by [`FilterReason`].
+        filters_refused: FILTER_REFUSALS,
     }
     sums {
         /// Bytes read from connections.
@@ -188,6 +239,13 @@ impl Tally {
     /// Counts a publication that is not routed.
     pub fn refuse(&mut self, reason: RefuseReason) {
         if let Some(count) = self.refused.get_mut(reason as usize) {
+            *count += 1;
+        }
+    }
+
+    /// Counts a filter that is refused.
+    pub fn refuse_filter(&mut self, reason: FilterReason) {
+        if let Some(count) = self.filters_refused.get_mut(reason as usize) {
             *count += 1;
         }
     }

@@ -1,11 +1,90 @@
 //! The topic filters of SUBSCRIBE and UNSUBSCRIBE, checked before the Broker hears of them.
+//!
+//! How many subscriptions a session has is the Broker's to know, and so to refuse.
 
+use crate::counters::FilterReason;
 use crate::limits::Limits;
-use crate::rights::{Act, Identity};
+use crate::rights::{Act, Denial, Identity};
 use crate::violation::Violation;
-use crate::workbench::Observer;
-use aldis_packet::{PacketId, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe};
+use crate::workbench::Workbench;
+use aldis_packet::{PacketId, PacketType, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe};
 use aldis_topic::TopicFilter;
+use std::fmt;
+
+/// Why a filter that the standard allows is refused; `Display` is the end of a log line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilterRefusal {
+    /// The client may not subscribe to it.
+    NotAuthorized(Denial),
+    /// The session has so many subscriptions already.
+    Subscriptions {
+        /// `limits.subscriptions`.
+        limit: usize,
+    },
+    /// What is held for all clients together is above the watermark.
+    Watermark {
+        /// `limits.memory_watermark`.
+        limit: usize,
+    },
+    /// It has too many levels, `$share/name/` not counted.
+    Levels {
+        /// How many.
+        levels: usize,
+        /// `limits.topic_levels`.
+        limit: usize,
+    },
+    /// It is too long.
+    Bytes {
+        /// How long.
+        bytes: usize,
+        /// `limits.topic_bytes`.
+        limit: usize,
+    },
+}
+
+impl FilterRefusal {
+    /// What it is counted as.
+    pub fn reason(&self) -> FilterReason {
+        match self {
+            FilterRefusal::NotAuthorized(_) => FilterReason::NotAuthorized,
+            FilterRefusal::Subscriptions { .. } => FilterReason::Subscriptions,
+            FilterRefusal::Watermark { .. } => FilterReason::MemoryWatermark,
+            FilterRefusal::Levels { .. } => FilterReason::TopicLevels,
+            FilterRefusal::Bytes { .. } => FilterReason::TopicBytes,
+        }
+    }
+
+    /// What the client is told.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            FilterRefusal::NotAuthorized(_) => ReasonCode::NotAuthorized,
+            FilterRefusal::Subscriptions { .. } | FilterRefusal::Watermark { .. } => {
+                ReasonCode::QuotaExceeded
+            }
+            FilterRefusal::Levels { .. } | FilterRefusal::Bytes { .. } => ReasonCode::TopicFilterInvalid,
+        }
+    }
+}
+
+impl fmt::Display for FilterRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FilterRefusal::NotAuthorized(denial) => denial.fmt(f),
+            FilterRefusal::Subscriptions { limit } => {
+                write!(f, "it would be one more than limits.subscriptions, which is {limit}")
+            }
+            FilterRefusal::Watermark { limit } => {
+                write!(f, "limits.memory_watermark ({limit} bytes) is reached by all that is held")
+            }
+            FilterRefusal::Levels { levels, limit } => {
+                write!(f, "it has {levels} levels, and limits.topic_levels is {limit}")
+            }
+            FilterRefusal::Bytes { bytes, limit } => {
+                write!(f, "it has {bytes} bytes, and limits.topic_bytes is {limit}")
+            }
+        }
+    }
+}
 
 /// A SUBSCRIBE whose filters are checked.
 #[derive(Debug)]
@@ -28,8 +107,8 @@ pub struct Unsubscribing {
 }
 
 impl Subscribing {
-    /// Checks the filters of a SUBSCRIBE, and whether `identity` may subscribe to them; `observer`
-    /// hears of those that are refused.
+    /// Checks the filters of a SUBSCRIBE, and whether `identity` may subscribe to them; those that
+    /// are refused are counted and reported at `bench`.
     ///
     /// # Errors
     /// A filter that the standard forbids: the packet is malformed as a whole.
@@ -37,18 +116,17 @@ impl Subscribing {
         subscribe: Subscribe,
         identity: &Identity,
         limits: &Limits,
-        observer: &dyn Observer,
+        bench: &mut Workbench,
     ) -> Result<Subscribing, Violation> {
         let filters = subscribe.filters.into_iter().map(|(text, options)| {
-            let filter = match parse(&text, limits)? {
-                Ok(filter) if !identity.may(Act::Subscribe, filter.filter()) => {
-                    Err(ReasonCode::NotAuthorized)
-                }
-                parsed => parsed,
-            };
-            if let Err(reason) = filter {
-                observer.refused_filter(&identity.client_id, &text, reason);
-            }
+            let filter = parse(&text, limits)?.and_then(|filter| {
+                let judged = identity.judge(Act::Subscribe, filter.filter());
+                judged.map_err(FilterRefusal::NotAuthorized).map(|()| filter)
+            });
+            let filter = filter.map_err(|why| {
+                bench.refuse_filter(&identity.client_id, PacketType::Subscribe, &text, &why);
+                why.code()
+            });
             Ok((filter, options))
         });
         Ok(Subscribing {
@@ -60,12 +138,23 @@ impl Subscribing {
 }
 
 impl Unsubscribing {
-    /// Checks the filters of an UNSUBSCRIBE.
+    /// Checks the filters of an UNSUBSCRIBE of `client_id`; those that are refused are counted and
+    /// reported at `bench`.
     ///
     /// # Errors
     /// A filter that the standard forbids: the packet is malformed as a whole.
-    pub fn check(unsubscribe: Unsubscribe, limits: &Limits) -> Result<Unsubscribing, Violation> {
-        let filters = unsubscribe.filters.iter().map(|text| parse(text, limits));
+    pub fn check(
+        unsubscribe: Unsubscribe,
+        client_id: &str,
+        limits: &Limits,
+        bench: &mut Workbench,
+    ) -> Result<Unsubscribing, Violation> {
+        let filters = unsubscribe.filters.iter().map(|text| {
+            Ok(parse(text, limits)?.map_err(|why| {
+                bench.refuse_filter(client_id, PacketType::Unsubscribe, text, &why);
+                why.code()
+            }))
+        });
         Ok(Unsubscribing {
             packet_id: unsubscribe.packet_id,
             filters: filters.collect::<Result<_, Violation>>()?,
@@ -73,14 +162,22 @@ impl Unsubscribing {
     }
 }
 
-/// The filter; the reason code for one that only this broker's limits refuse.
-fn parse(text: &str, limits: &Limits) -> Result<Result<TopicFilter, ReasonCode>, Violation> {
+/// The filter; or what is against one that only this broker's limits refuse.
+fn parse(text: &str, limits: &Limits) -> Result<Result<TopicFilter, FilterRefusal>, Violation> {
     if text.len() > limits.topic_bytes {
-        return Ok(Err(ReasonCode::TopicFilterInvalid));
+        return Ok(Err(FilterRefusal::Bytes { bytes: text.len(), limit: limits.topic_bytes }));
     }
     match TopicFilter::parse(text, limits.topic_levels) {
         Ok(filter) => Ok(Ok(filter)),
-        Err(error) if error.is_limit() => Ok(Err(ReasonCode::TopicFilterInvalid)),
+        Err(error) if error.is_limit() => {
+            Ok(Err(FilterRefusal::Levels { levels: levels(text), limit: limits.topic_levels }))
+        }
         Err(error) => Err(Violation::new(ReasonCode::MalformedPacket, error.clause, error.what)),
     }
+}
+
+/// Levels of a filter as the limit counts them: without `$share/name/`.
+fn levels(text: &str) -> usize {
+    let skipped = if text.starts_with("$share/") { 2 } else { 0 };
+    text.split('/').count().saturating_sub(skipped)
 }

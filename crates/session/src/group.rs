@@ -345,7 +345,8 @@ impl Group {
         for publication in publications.into_iter().rev() {
             if inner.members.is_empty() {
                 inner.offered(bench);
-                inner.ledger.drop_delivery(DropReason::SessionEnded, 1, &mut bench.tally);
+                let reason = DropReason::session_ended(publication.qos);
+                inner.ledger.drop_delivery(reason, 1, &mut bench.tally);
             } else {
                 let number = inner.queue.first().unwrap_or(inner.numbers) - 1;
                 inner.comes_back(number, publication, bench);

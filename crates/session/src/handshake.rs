@@ -19,6 +19,8 @@ use std::sync::Arc;
 pub struct Refusal {
     /// What to send before closing; empty where the standard wants silence.
     pub answer: Vec<u8>,
+    /// The same as a packet.
+    pub connack: Option<Box<Connack>>,
     /// Why, for the log.
     pub why: Violation,
 }
@@ -38,7 +40,7 @@ pub enum First {
 /// A first packet that is no CONNECT is refused without an answer; a malformed one is, too, unless
 /// it is far enough along to show that the client speaks MQTT 5 or asks for an unknown version.
 pub fn first_packet(bytes: &[u8], limits: &Limits) -> Result<First, Refusal> {
-    let silent = |why| Refusal { answer: Vec::new(), why };
+    let silent = |why| Refusal { answer: Vec::new(), connack: None, why };
     match bytes.first() {
         None => return Ok(First::Partial(None)),
         Some(byte) if byte >> 4 != PacketType::Connect as u8 => {
@@ -94,7 +96,8 @@ pub fn refuse_within(version: ProtocolVersion, maximum_packet_size: u32, why: Vi
     if answer.len() > maximum_packet_size as usize {
         answer.clear();
     }
-    Refusal { answer, why }
+    let connack = (!answer.is_empty()).then(|| Box::new(connack));
+    Refusal { answer, connack, why }
 }
 
 /// A CONNECT that is acceptable, with what the broker grants.

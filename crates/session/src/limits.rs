@@ -4,6 +4,7 @@
 //! where it is reached, with the reason code of the standard, a counter and a log line. Nothing in
 //! this module acts.
 
+use std::fmt;
 use std::time::Duration;
 
 /// The bounds of a broker. `Default` gives the values that `aldis` starts with.
@@ -102,6 +103,29 @@ impl Default for Limits {
             outbox_bytes: 256 << 10,
             answers_bytes: 1 << 20,
             memory_watermark: 512 << 20,
+        }
+    }
+}
+
+/// The limit that a message runs into which would be retained, with its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetainedLimit {
+    /// `limits.retained_messages`.
+    Messages(usize),
+    /// `limits.retained_bytes`.
+    Bytes(usize),
+    /// `limits.memory_watermark`.
+    Watermark(usize),
+}
+
+impl fmt::Display for RetainedLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RetainedLimit::Messages(limit) => write!(f, "limits.retained_messages ({limit}) is reached"),
+            RetainedLimit::Bytes(limit) => write!(f, "limits.retained_bytes ({limit}) is reached"),
+            RetainedLimit::Watermark(limit) => {
+                write!(f, "limits.memory_watermark ({limit} bytes) is reached by all that is held")
+            }
         }
     }
 }

@@ -157,7 +157,7 @@ impl Outbox {
             }
             self.outbound.ledger.offered += 1;
             bench.tally.offered += 1;
-            return (self.outbound.drop_one(DropReason::SessionEnded, bench), false);
+            return (self.outbound.drop_one(DropReason::session_ended(terms.qos), bench), false);
         }
         let line = self.line();
         let offered = if shared {

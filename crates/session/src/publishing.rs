@@ -6,6 +6,7 @@
 
 use crate::conversation::{Batch, Conversation, Input, protocol_error};
 use crate::counters::RefuseReason;
+use crate::limits::RetainedLimit;
 use crate::publication::{Offering, Publication};
 use crate::rights::Act;
 use crate::route::{Route, Router};
@@ -131,9 +132,8 @@ impl Conversation {
                 "more unacknowledged PUBLISH packets than the receive maximum allows",
             ));
         }
-        if !self.identity.may(Act::Publish, topic) {
-            bench.tally.refuse(RefuseReason::NotAuthorized);
-            bench.observer.refused(&self.identity.client_id, topic, RefuseReason::NotAuthorized);
+        if let Err(denial) = self.identity.judge(Act::Publish, topic) {
+            bench.refuse(&self.identity.client_id, topic, RefuseReason::NotAuthorized, &denial);
             // 3.x knows no refusal: acknowledged as usual, and not routed [MQTT-3.3.5-2].
             self.answer_only(answer, ReasonCode::NotAuthorized, batch, bench);
             if let (QoS::ExactlyOnce, Some((_, id))) = (publish.qos, answer)
@@ -182,11 +182,11 @@ impl Conversation {
 
     /// Goes on with publications that were held, after the Broker has stored the retained ones, until
     /// all are done or the turn has done enough; `refused` says, in ascending order, which of them (by
-    /// position) could not be stored. True if all are done.
+    /// position) could not be stored, and which limit is in the way. True if all are done.
     pub fn release(
         &mut self,
         held: &mut HeldBatch,
-        refused: &[usize],
+        refused: &[(usize, RetainedLimit)],
         router: &dyn Router,
         bench: &mut Workbench,
     ) -> bool {
@@ -195,8 +195,9 @@ impl Conversation {
             let Some((position, Held { publication, answer, reason })) = held.next() else { break };
             match (publication, answer) {
                 (Some(publication), _) => {
-                    let is_refused = refused.binary_search(&position).is_ok();
-                    self.release_one(&publication, answer, is_refused, router, bench);
+                    let found = refused.binary_search_by_key(&position, |(at, _)| *at).ok();
+                    let limit = found.and_then(|found| refused.get(found)).map(|(_, limit)| *limit);
+                    self.release_one(&publication, answer, limit, router, bench);
                 }
                 (None, Some((kind, id))) => self.encode_answer(kind, id, reason, bench),
                 (None, None) => {}
@@ -211,13 +212,13 @@ impl Conversation {
         &mut self,
         publication: &Arc<Publication>,
         answer: Option<(AckKind, PacketId)>,
-        is_refused: bool,
+        limit: Option<RetainedLimit>,
         router: &dyn Router,
         bench: &mut Workbench,
     ) {
-        if is_refused {
+        if let Some(limit) = limit {
             let client_id = &self.identity.client_id;
-            bench.observer.refused(client_id, &publication.topic, RefuseReason::RetainedFull);
+            bench.observer.refused(client_id, &publication.topic, RefuseReason::RetainedFull, &limit);
             if let (ProtocolVersion::V5, Some((kind, id))) = (self.version, answer) {
                 bench.tally.refuse(RefuseReason::RetainedFull);
                 if kind == AckKind::Pubrec {

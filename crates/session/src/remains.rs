@@ -44,8 +44,11 @@ impl Remains {
     pub fn settle(&mut self, count: usize, ledger: &mut Ledger, bench: &mut Workbench) -> Vec<GivenBack> {
         let mut given_back = Vec::new();
         for _ in 0..count {
+            // In flight is QoS 1 or 2.
+            let mut reason = DropReason::SessionEnded;
             let back = if let Some(delivery) = self.queue.pop_back() {
                 leave_queue(&delivery, bench);
+                reason = DropReason::session_ended(delivery.terms.qos);
                 Some(delivery)
             } else {
                 match self.in_flight.pop_back() {
@@ -55,7 +58,7 @@ impl Remains {
                 }
             };
             match back.and_then(|back| Some((back.terms.group?, back.publication))) {
-                None => ledger.drop_delivery(DropReason::SessionEnded, 1, &mut bench.tally),
+                None => ledger.drop_delivery(reason, 1, &mut bench.tally),
                 Some((group, publication)) => {
                     ledger.offered -= 1;
                     bench.tally.offered -= 1;

@@ -2,10 +2,11 @@
 //! of Outboxes that it owes a write.
 
 use crate::counters::{Counters, RefuseReason, Tally};
+use crate::filters::FilterRefusal;
 use crate::flush;
 use crate::route::Route;
 use crate::session::Session;
-use aldis_packet::{AckKind, PacketId, ReasonCode};
+use aldis_packet::{AckKind, PacketId, PacketType, QoS, ReasonCode};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,10 +30,14 @@ pub trait Observer: Send + Sync {
     fn received(&self, client_id: &str, packet: &dyn fmt::Display);
     /// A packet was handed to the connection of this client.
     fn sent(&self, client_id: &str, packet: &dyn fmt::Display);
-    /// A publication was refused.
-    fn refused(&self, client_id: &str, topic: &str, reason: RefuseReason);
-    /// A subscription was refused, with this reason code in SUBACK.
-    fn refused_filter(&self, client_id: &str, filter: &str, reason: ReasonCode);
+    /// A publication was refused; `why` is the rule or the limit that did.
+    fn refused(&self, client_id: &str, topic: &str, reason: RefuseReason, why: &dyn fmt::Display);
+    /// A filter of a SUBSCRIBE or an UNSUBSCRIBE (`packet`) was refused.
+    fn refused_filter(&self, client_id: &str, packet: PacketType, filter: &str, why: &FilterRefusal);
+    /// A subscription was granted.
+    fn subscribed(&self, client_id: &str, filter: &str, granted: QoS);
+    /// A subscription was ended by its client, or there was none.
+    fn unsubscribed(&self, client_id: &str, filter: &str, reason: ReasonCode);
 }
 
 /// An observer that looks away.
@@ -44,8 +49,10 @@ impl Observer for NoObserver {
     }
     fn received(&self, _: &str, _: &dyn fmt::Display) {}
     fn sent(&self, _: &str, _: &dyn fmt::Display) {}
-    fn refused(&self, _: &str, _: &str, _: RefuseReason) {}
-    fn refused_filter(&self, _: &str, _: &str, _: ReasonCode) {}
+    fn refused(&self, _: &str, _: &str, _: RefuseReason, _: &dyn fmt::Display) {}
+    fn refused_filter(&self, _: &str, _: PacketType, _: &str, _: &FilterRefusal) {}
+    fn subscribed(&self, _: &str, _: &str, _: QoS) {}
+    fn unsubscribed(&self, _: &str, _: &str, _: ReasonCode) {}
 }
 
 /// Scratch space of one thread. It is empty between two read batches: [`Workbench::finish`] writes
@@ -176,6 +183,18 @@ impl Workbench {
     /// Outboxes that wait for a write.
     pub fn dirty_count(&self) -> usize {
         self.dirty.len()
+    }
+
+    /// Counts and reports a publication that is not routed.
+    pub fn refuse(&mut self, client_id: &str, topic: &str, reason: RefuseReason, why: &dyn fmt::Display) {
+        self.tally.refuse(reason);
+        self.observer.refused(client_id, topic, reason, why);
+    }
+
+    /// Counts and reports a filter that is refused.
+    pub fn refuse_filter(&mut self, client_id: &str, packet: PacketType, filter: &str, why: &FilterRefusal) {
+        self.tally.refuse_filter(why.reason());
+        self.observer.refused_filter(client_id, packet, filter, why);
     }
 
     /// Writes every Outbox that this batch appended to, once each, and posts the counts.

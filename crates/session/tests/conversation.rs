@@ -18,7 +18,8 @@ use aldis_packet::{
 };
 use aldis_session::{
     Act, Agreed, ClientTerms, Conversation, DropReason, Ending, Group, Held, Identity, Input, Limits, Next,
-    Offered, RefuseReason, Request, Rights, Route, Router, Session, Subscription, Target, Turned, Workbench,
+    Offered, RefuseReason, Request, RetainedLimit, Rights, Route, Router, Session, Subscription, Target,
+    Turned, Verdict, Workbench,
 };
 use scripted_wire::{Peer, Seen, bench, connected, identity, packet_id, publish, subscription, terms};
 use std::sync::Arc;
@@ -52,8 +53,8 @@ fn agreed(version: ProtocolVersion) -> Agreed {
 struct NotThere;
 
 impl Rights for NotThere {
-    fn allows(&self, _: &str, _: Option<&str>, act: Act, topic: &str) -> bool {
-        !(act != Act::Receive && topic.starts_with("no/"))
+    fn allows(&self, _: &str, _: Option<&str>, act: Act, topic: &str) -> Verdict {
+        Verdict::from(!(act != Act::Receive && topic.starts_with("no/")))
     }
 }
 
@@ -111,8 +112,9 @@ impl Stage {
     }
 
     fn release(&mut self, held: Vec<Held>, refused: &[usize]) -> Vec<Seen> {
+        let refused: Vec<_> = refused.iter().map(|at| (*at, RetainedLimit::Messages(1))).collect();
         let mut held = held.into_iter().enumerate();
-        while !self.conversation.release(&mut held, refused, &self.routes, &mut self.bench) {}
+        while !self.conversation.release(&mut held, &refused, &self.routes, &mut self.bench) {}
         self.bench.finish();
         self.peer.read()
     }

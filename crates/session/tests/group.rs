@@ -14,7 +14,7 @@ mod scripted_wire;
 use aldis_packet::{AckKind, QoS, ReasonCode};
 use aldis_session::{
     Act, ClientTerms, Counters, DropReason, Group, Identity, Limits, NoObserver, Offering, Publication,
-    Rights, Session, Subscription, Workbench,
+    Rights, Session, Subscription, Verdict, Workbench,
 };
 use scripted_wire::{Peer, Step, acknowledge, bench, connected, publication, publish, subscription, terms};
 use std::collections::BTreeMap;
@@ -372,8 +372,8 @@ fn the_queue_of_a_group_has_limits_and_forgets_what_expires() {
 struct OnlyFor(&'static str);
 
 impl Rights for OnlyFor {
-    fn allows(&self, client_id: &str, _: Option<&str>, act: Act, topic: &str) -> bool {
-        act != Act::Receive || !topic.starts_with("secret") || client_id == self.0
+    fn allows(&self, client_id: &str, _: Option<&str>, act: Act, topic: &str) -> Verdict {
+        Verdict::from(act != Act::Receive || !topic.starts_with("secret") || client_id == self.0)
     }
 }
 
@@ -529,12 +529,10 @@ fn mqtt_3_3_2_5_expired_messages_take_no_place_in_a_group_either() {
 struct NotForOne(AtomicUsize);
 
 impl Rights for NotForOne {
-    fn allows(&self, _: &str, _: Option<&str>, act: Act, topic: &str) -> bool {
-        if act == Act::Receive && topic.starts_with("no/") {
-            self.0.fetch_add(1, Relaxed);
-            return false;
-        }
-        true
+    fn allows(&self, _: &str, _: Option<&str>, act: Act, topic: &str) -> Verdict {
+        let denied = act == Act::Receive && topic.starts_with("no/");
+        self.0.fetch_add(usize::from(denied), Relaxed);
+        Verdict::from(!denied)
     }
 }
 

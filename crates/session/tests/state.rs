@@ -12,10 +12,10 @@ mod scripted_wire;
 
 use aldis_packet::{ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe};
 use aldis_session::{
-    Act, AliasUse, AliasesIn, AliasesOut, Counters, Inbound, Limits, NoObserver, Subscribing,
-    SubscriptionIds, Unsubscribing,
+    Act, AliasUse, AliasesIn, AliasesOut, Counters, Denial, FilterReason, Identity, Inbound, Limits, Rights,
+    Subscribing, SubscriptionIds, Unsubscribing, Verdict,
 };
-use scripted_wire::{Random, identity, packet_id};
+use scripted_wire::{Random, bench, identity, packet_id};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -111,6 +111,44 @@ fn the_broker_alone_publishes_under_sys() {
     }
 }
 
+/// Nobody may do anything; who may not publish is told a rule.
+struct Closed;
+
+impl Rights for Closed {
+    fn allows(&self, _: &str, _: Option<&str>, act: Act, _: &str) -> Verdict {
+        if act == Act::Publish { Verdict::denied_by("line 7: topic deny #") } else { Verdict::from(false) }
+    }
+}
+
+#[test]
+fn a_denial_names_its_rule() {
+    let identity = Identity { rights: Some(Arc::new(Closed)), ..identity("c") };
+    let words = |act, topic| identity.judge(act, topic).unwrap_err().to_string();
+    assert_eq!(words(Act::Publish, "a"), "line 7: topic deny #");
+    assert_eq!(words(Act::Publish, "$SYS/broker/uptime"), "only the broker publishes under $SYS");
+    assert_eq!(identity.judge(Act::Subscribe, "a"), Err(Denial::Policy));
+    assert!(!identity.may(Act::Publish, "a") && !identity.may(Act::Receive, "a"));
+}
+
+#[test]
+fn a_bridge_may_tell_its_own_state_under_sys_and_no_other() {
+    let own = "$SYS/broker/connection/edge.main/state";
+    let bridge = identity("edge.main");
+    assert_eq!(bridge.judge(Act::Publish, own), Ok(()));
+    for other in [
+        "$SYS/broker/connection/another/state",
+        "$SYS/broker/connection/edge.main",
+        "$SYS/broker/connection/edge.main/state/x",
+        "$SYS/broker/connection/x/edge.main/state",
+        "$SYS/broker/uptime",
+    ] {
+        assert_eq!(bridge.judge(Act::Publish, other), Err(Denial::Sys), "{other}");
+    }
+    // The policy still has its say.
+    let closed = Identity { rights: Some(Arc::new(Closed)), ..bridge };
+    assert!(matches!(closed.judge(Act::Publish, own), Err(Denial::Rule(_))));
+}
+
 #[test]
 fn filters_are_refused_one_by_one_and_malformed_packets_as_a_whole() {
     let limits = Limits { topic_levels: 3, topic_bytes: 15, ..Limits::default() };
@@ -123,19 +161,32 @@ fn filters_are_refused_one_by_one_and_malformed_packets_as_a_whole() {
         subscription_id: Some(7),
         user_properties: vec![],
     };
-    let check =
-        |filters: &[&str]| Subscribing::check(subscribe(filters), &identity("c"), &limits, &NoObserver);
-    let checked = check(&["a/#", "a/b/c/d", "0123456789abcdef", "$share/g/a/b/c"]).unwrap();
+    let mut counting = bench();
+    let check = |filters: &[&str], bench: &mut _| {
+        Subscribing::check(subscribe(filters), &identity("c"), &limits, bench)
+    };
+    let checked = check(&["a/#", "a/b/c/d", "0123456789abcdef", "$share/g/a/b/c"], &mut counting).unwrap();
     let results: Vec<_> =
         checked.filters.iter().map(|(filter, _)| filter.as_ref().map(|ok| ok.filter())).collect();
     let invalid = Err(&ReasonCode::TopicFilterInvalid);
     assert_eq!(results, [Ok("a/#"), invalid, invalid, Ok("a/b/c")]);
     assert_eq!(checked.subscription_id, Some(7));
+    let unsubscribe = Unsubscribe {
+        packet_id: packet_id(1),
+        filters: ["a/b/c/d", "a/#"].map(str::to_owned).to_vec(),
+        user_properties: vec![],
+    };
+    let checked = Unsubscribing::check(unsubscribe, "c", &limits, &mut counting).unwrap();
+    assert_eq!(checked.filters[0], Err(ReasonCode::TopicFilterInvalid));
+    assert!(checked.filters[1].is_ok());
+    counting.finish();
+    let refused = |reason: FilterReason| counting.counters().filters_refused[reason as usize].load(Relaxed);
+    assert_eq!(FilterReason::ALL.map(refused), [0, 0, 2, 1, 0]);
     for malformed in ["", "a#", "a/#/b", "+a", "$share//a", "$share/g", "$share/g/", "$share/+/a"] {
-        assert!(check(&["fine", malformed]).is_err(), "{malformed:?}");
+        assert!(check(&["fine", malformed], &mut bench()).is_err(), "{malformed:?}");
         let filters = vec!["fine".to_owned(), malformed.to_owned()];
         let unsubscribe = Unsubscribe { packet_id: packet_id(1), filters, user_properties: vec![] };
-        assert!(Unsubscribing::check(unsubscribe, &limits).is_err(), "{malformed:?}");
+        assert!(Unsubscribing::check(unsubscribe, "c", &limits, &mut bench()).is_err(), "{malformed:?}");
     }
 }
 

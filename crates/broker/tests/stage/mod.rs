@@ -146,7 +146,8 @@ impl Stage {
             Box::new(Negotiated::new(connect, &Limits::default(), || "assigned".into()).unwrap());
         let identity = identity(&negotiated.client_id);
         let wire = Arc::clone(&peer.wire) as Arc<dyn Wire>;
-        let reply = self.give(|reply| Command::Connect { negotiated, identity, wire, reply });
+        let reply =
+            self.give(|reply| Command::Connect { negotiated, identity, wire, take_over_only: false, reply });
         (reply, peer)
     }
 
@@ -255,7 +256,7 @@ impl Stage {
         let publications = publications.into_iter().map(retained).enumerate().collect();
         let reply = self.give(|reply| Command::Retain { publications, reply });
         match self.answer(reply) {
-            Some(Answer::Retained(refused)) => refused,
+            Some(Answer::Retained(refused)) => refused.into_iter().map(|(position, _)| position).collect(),
             other => panic!("{other:?}"),
         }
     }

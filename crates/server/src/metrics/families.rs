@@ -10,7 +10,7 @@ use crate::snapshot::Snapshot;
 use crate::sys_topics::figures::{Figure, Kind, Value, figures};
 use crate::trends::Trends;
 use aldis_packet::PacketType;
-use aldis_session::{DropReason, RefuseReason};
+use aldis_session::{DropReason, FilterReason, RefuseReason};
 
 /// The whole text.
 pub(crate) fn exposition(snapshot: &Snapshot, trends: &Trends, process: &Process) -> String {
@@ -65,6 +65,11 @@ fn traffic(snapshot: &Snapshot, to: &mut Exposition) {
             snapshot.publish_bytes_sent,
         ),
         (
+            "aldis_not_retained_total",
+            "Retained publications that were delivered and not kept, because of a limit",
+            snapshot.not_retained,
+        ),
+        (
             "aldis_publications_routed_total",
             "Publications that at least one subscription matched",
             snapshot.routed,
@@ -83,6 +88,13 @@ fn traffic(snapshot: &Snapshot, to: &mut Exposition) {
         "Publications that were not routed, by reason",
         "reason",
         RefuseReason::ALL.iter().map(|reason| reason.name()).zip(snapshot.refused),
+    );
+    to.labelled(
+        "aldis_filters_refused_total",
+        Kind::Counter,
+        "Filters of SUBSCRIBE and UNSUBSCRIBE packets refused, by reason",
+        "reason",
+        FilterReason::ALL.iter().map(|reason| reason.name()).zip(snapshot.filters_refused),
     );
 }
 
@@ -134,16 +146,17 @@ fn deliveries(snapshot: &Snapshot, to: &mut Exposition) {
 fn held(snapshot: &Snapshot, to: &mut Exposition) {
     for (name, help, count) in [
         ("aldis_queued_bytes", "Bytes of the messages that wait in queues", snapshot.queued_bytes),
+        ("aldis_held_bytes", "Bytes of memory held for clients", snapshot.held_bytes),
         ("aldis_retained_messages", "Retained messages", snapshot.retained_messages),
         ("aldis_retained_bytes", "Bytes of the retained messages", snapshot.retained_bytes),
         (
             "aldis_memory_watermark_bytes",
-            "Bytes of messages held above which publishers are slowed",
+            "Bytes held above which publishers are slowed",
             snapshot.memory_watermark,
         ),
         (
             "aldis_memory_watermark_reached",
-            "Whether the messages held are above the watermark, 0 or 1",
+            "Whether the bytes held are above the watermark, 0 or 1",
             u64::from(snapshot.memory_full),
         ),
     ] {
@@ -175,8 +188,14 @@ fn clients(snapshot: &Snapshot, to: &mut Exposition) {
         (
             "aldis_connections_turned_away_total",
             Kind::Counter,
-            "Connections closed at once because limits.connections were open",
+            "Connections for which all places of limits.connections were taken",
             snapshot.turned_away,
+        ),
+        (
+            "aldis_first_packet_timeouts_total",
+            Kind::Counter,
+            "Connections closed for want of a CONNECT within limits.first_packet_timeout",
+            snapshot.first_packet_timeouts,
         ),
         ("aldis_sessions", Kind::Gauge, "Sessions, connected or not", snapshot.sessions),
         ("aldis_sessions_connected", Kind::Gauge, "Sessions with a connection", snapshot.connected),
@@ -250,6 +269,7 @@ mod tests {
             "aldis_dropped_total{reason=\"queue_full\"} 0",
             "aldis_dropped_total{reason=\"no_member\"} 0",
             "aldis_refused_total{reason=\"not_authorized\"} 0",
+            "aldis_filters_refused_total{reason=\"topic_levels\"} 0",
             "aldis_packets_received_total{type=\"connect\"} 0",
             "aldis_packets_sent_total{type=\"auth\"} 0",
             "aldis_memory_watermark_reached 0",

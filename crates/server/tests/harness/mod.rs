@@ -3,10 +3,12 @@
 //! ten seconds" costs nothing and "nothing came for a second" is exact.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod log;
+
 use aldis_client::{Client, ClientError, Message, Options, Outgoing, Received};
 use aldis_packet::{Ack, AckKind, ProtocolVersion, QoS, ReasonCode, Suback, SubscriptionOptions};
 use aldis_server::transport::memory::{Counts, MemoryStream, pair};
-use aldis_server::{Act, DropReason, Limits, Rights, Server, Settings};
+use aldis_server::{Act, DropReason, Limits, Rights, Server, Settings, Verdict};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -222,8 +224,8 @@ pub(crate) fn dropped(server: &Server, reason: DropReason) -> u64 {
 pub(crate) struct Policy<F>(pub(crate) F);
 
 impl<F: Fn(&str, Act, &str) -> bool + Send + Sync> Rights for Policy<F> {
-    fn allows(&self, client_id: &str, _: Option<&str>, act: Act, topic: &str) -> bool {
-        (self.0)(client_id, act, topic)
+    fn allows(&self, client_id: &str, _: Option<&str>, act: Act, topic: &str) -> Verdict {
+        Verdict::from((self.0)(client_id, act, topic))
     }
 }
 
