@@ -55,6 +55,10 @@ pub(crate) struct Entry<R> {
     pub(crate) newcomer: Option<Box<Newcomer<R>>>,
     pub(crate) subscriptions: SubscriptionList,
     /// While a long SUBSCRIBE or UNSUBSCRIBE is under way: those that come after it, of a later connection.
+    #[expect(
+        clippy::box_collection,
+        reason = "nearly no session ever has one: a pointer for each is enough"
+    )]
     pub(crate) subscribing: Option<Box<VecDeque<SubscribeChore<R>>>>,
     pub(crate) session_expiry: u32,
     /// Whether the session outlives its connection, and so is recorded.

@@ -185,6 +185,7 @@ async fn nothing_is_lost_when_recv_is_given_up_again_and_again() {
         let receiving = async {
             let mut expected = 0;
             while expected < 2000 {
+                // The message first; giving up is what comes when there is none at once.
                 tokio::select! {
                     biased;
                     message = subscriber.recv() => {

@@ -1,6 +1,13 @@
 //! Nobody keeps a thread to itself, nothing that was appended is left without a writer, and slow is not
 //! silent: what one client makes the broker do for it leaves room for all others.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    missing_docs
+)]
 
 mod harness;
 

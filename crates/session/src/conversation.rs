@@ -219,14 +219,16 @@ impl Conversation {
                 }
             }
             Packet::Subscribe(subscribe) => {
-                self.check_answer_size(subscribe.filters.len())?;
-                let subscribing = Subscribing::check(subscribe, &self.identity, &self.limits, bench)?;
+                self.check_count(subscribe.filters.len())?;
+                let subscribing =
+                    Subscribing::check(subscribe, self.version, &self.identity, &self.limits, bench)?;
                 return Ok(Some(Next::Ask(Request::Subscribe(subscribing))));
             }
             Packet::Unsubscribe(unsubscribe) => {
-                self.check_answer_size(unsubscribe.filters.len())?;
+                self.check_count(unsubscribe.filters.len())?;
                 let client_id = &self.identity.client_id;
-                let unsubscribing = Unsubscribing::check(unsubscribe, client_id, &self.limits, bench)?;
+                let unsubscribing =
+                    Unsubscribing::check(unsubscribe, self.version, client_id, &self.limits, bench)?;
                 return Ok(Some(Next::Ask(Request::Unsubscribe(unsubscribing))));
             }
             Packet::Disconnect(disconnect) => {
@@ -247,9 +249,13 @@ impl Conversation {
         DecodeLimits { user_properties: self.limits.user_properties }
     }
 
-    /// SUBACK and UNSUBACK have a code for each filter, and none may be left out: a packet that asks for an
-    /// answer its client does not take is not acted on [MQTT-3.1.2-24].
-    fn check_answer_size(&self, filters: usize) -> Result<(), Violation> {
+    /// A packet may hold so many filters. And SUBACK and UNSUBACK have a code for each, of which none may be
+    /// left out: one that asks for an answer its client does not take is not acted on [MQTT-3.1.2-24].
+    fn check_count(&self, filters: usize) -> Result<(), Violation> {
+        if filters > self.limits.filters_in_packet {
+            let what = "more topic filters in one packet than limits.filters_in_packet";
+            return Err(Violation::new(ReasonCode::QuotaExceeded, "", what));
+        }
         let size = packet_size(2 + 1 + filters);
         if self.version != ProtocolVersion::V5 || size <= self.agreed.maximum_packet_size as usize {
             return Ok(());

@@ -117,16 +117,19 @@ pub enum FilterReason {
     TopicBytes,
     /// What is held for all clients is above `limits.memory_watermark`.
     MemoryWatermark,
+    /// It begins with `$share/` and is no shared subscription; in 3.x.
+    Share,
 }
 
 impl FilterReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [FilterReason; 5] = [
+    pub const ALL: [FilterReason; 6] = [
         FilterReason::NotAuthorized,
         FilterReason::Subscriptions,
         FilterReason::TopicLevels,
         FilterReason::TopicBytes,
         FilterReason::MemoryWatermark,
+        FilterReason::Share,
     ];
 
     /// The reason as metrics name it: that of a limit is the name of the limit.
@@ -137,6 +140,7 @@ impl FilterReason {
             FilterReason::TopicLevels => "topic_levels",
             FilterReason::TopicBytes => "topic_bytes",
             FilterReason::MemoryWatermark => "memory_watermark",
+            FilterReason::Share => "share",
         }
     }
 }

@@ -7,8 +7,10 @@ use crate::limits::Limits;
 use crate::rights::{Act, Denial, Identity};
 use crate::violation::Violation;
 use crate::workbench::Workbench;
-use aldis_packet::{PacketId, PacketType, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe};
-use aldis_topic::TopicFilter;
+use aldis_packet::{
+    PacketId, PacketType, ProtocolVersion, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe,
+};
+use aldis_topic::{TopicError, TopicFilter};
 use std::fmt;
 
 /// Why a filter that the standard allows is refused; `Display` is the end of a log line.
@@ -33,6 +35,9 @@ pub enum FilterRefusal {
         /// `limits.topic_levels`.
         limit: usize,
     },
+    /// It begins with `$share/` and is no shared subscription. MQTT 5 forbids it; in 3.x it would be a filter
+    /// like any other, if this broker did not have shared subscriptions there, too.
+    Share(TopicError),
     /// It is too long.
     Bytes {
         /// How long.
@@ -50,6 +55,7 @@ impl FilterRefusal {
             FilterRefusal::Subscriptions { .. } => FilterReason::Subscriptions,
             FilterRefusal::Watermark { .. } => FilterReason::MemoryWatermark,
             FilterRefusal::Levels { .. } => FilterReason::TopicLevels,
+            FilterRefusal::Share(_) => FilterReason::Share,
             FilterRefusal::Bytes { .. } => FilterReason::TopicBytes,
         }
     }
@@ -61,7 +67,9 @@ impl FilterRefusal {
             FilterRefusal::Subscriptions { .. } | FilterRefusal::Watermark { .. } => {
                 ReasonCode::QuotaExceeded
             }
-            FilterRefusal::Levels { .. } | FilterRefusal::Bytes { .. } => ReasonCode::TopicFilterInvalid,
+            FilterRefusal::Levels { .. } | FilterRefusal::Bytes { .. } | FilterRefusal::Share(_) => {
+                ReasonCode::TopicFilterInvalid
+            }
         }
     }
 }
@@ -79,6 +87,7 @@ impl fmt::Display for FilterRefusal {
             FilterRefusal::Levels { levels, limit } => {
                 write!(f, "it has {levels} levels, and limits.topic_levels is {limit}")
             }
+            FilterRefusal::Share(error) => write!(f, "it is no shared subscription: {}", error.what),
             FilterRefusal::Bytes { bytes, limit } => {
                 write!(f, "it has {bytes} bytes, and limits.topic_bytes is {limit}")
             }
@@ -114,12 +123,13 @@ impl Subscribing {
     /// A filter that the standard forbids: the packet is malformed as a whole.
     pub fn check(
         subscribe: Subscribe,
+        version: ProtocolVersion,
         identity: &Identity,
         limits: &Limits,
         bench: &mut Workbench,
     ) -> Result<Subscribing, Violation> {
         let filters = subscribe.filters.into_iter().map(|(text, options)| {
-            let filter = parse(&text, limits)?.and_then(|filter| {
+            let filter = parse(&text, version, limits)?.and_then(|filter| {
                 let judged = identity.judge(Act::Subscribe, filter.filter());
                 judged.map_err(FilterRefusal::NotAuthorized).map(|()| filter)
             });
@@ -145,12 +155,13 @@ impl Unsubscribing {
     /// A filter that the standard forbids: the packet is malformed as a whole.
     pub fn check(
         unsubscribe: Unsubscribe,
+        version: ProtocolVersion,
         client_id: &str,
         limits: &Limits,
         bench: &mut Workbench,
     ) -> Result<Unsubscribing, Violation> {
         let filters = unsubscribe.filters.iter().map(|text| {
-            Ok(parse(text, limits)?.map_err(|why| {
+            Ok(parse(text, version, limits)?.map_err(|why| {
                 bench.refuse_filter(client_id, PacketType::Unsubscribe, text, &why);
                 why.code()
             }))
@@ -163,7 +174,11 @@ impl Unsubscribing {
 }
 
 /// The filter; or what is against one that only this broker's limits refuse.
-fn parse(text: &str, limits: &Limits) -> Result<Result<TopicFilter, FilterRefusal>, Violation> {
+fn parse(
+    text: &str,
+    version: ProtocolVersion,
+    limits: &Limits,
+) -> Result<Result<TopicFilter, FilterRefusal>, Violation> {
     if text.len() > limits.topic_bytes {
         return Ok(Err(FilterRefusal::Bytes { bytes: text.len(), limit: limits.topic_bytes }));
     }
@@ -171,6 +186,9 @@ fn parse(text: &str, limits: &Limits) -> Result<Result<TopicFilter, FilterRefusa
         Ok(filter) => Ok(Ok(filter)),
         Err(error) if error.is_limit() => {
             Ok(Err(FilterRefusal::Levels { levels: levels(text), limit: limits.topic_levels }))
+        }
+        Err(error) if error.is_about_sharing() && version != ProtocolVersion::V5 => {
+            Ok(Err(FilterRefusal::Share(error)))
         }
         Err(error) => Err(Violation::new(ReasonCode::MalformedPacket, error.clause, error.what)),
     }

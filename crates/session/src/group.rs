@@ -22,6 +22,7 @@ use crate::session::Session;
 use crate::workbench::Workbench;
 use aldis_packet::QoS;
 use parking_lot::{Mutex, MutexGuard};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -292,9 +293,9 @@ impl Group {
     pub fn join(self: &Arc<Self>, subscription: &Arc<Subscription>) {
         let mut inner = self.inner.lock();
         let number = subscription.session.number;
-        if !inner.members.contains_key(&number) {
+        if let Entry::Vacant(place) = inner.members.entry(number) {
             let subscription = Arc::clone(subscription);
-            inner.members.insert(number, Member { subscription, online: true, freed: 0, shown: 0 });
+            place.insert(Member { subscription, online: true, freed: 0, shown: 0 });
             inner.ready.insert(number);
             inner.online += 1;
         }

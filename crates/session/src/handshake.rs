@@ -60,7 +60,7 @@ pub fn first_packet(bytes: &[u8], limits: &Limits) -> Result<First, Refusal> {
         Err(ConnectError { error, version, unsupported_level }) => Err(match (version, unsupported_level) {
             // Mosquitto's bridges set the highest bit of a 3.x level, and fall back to the plain one when they
             // are told so in 3.x.
-            (_, Some(level)) if matches!(level, 0x83 | 0x84) => refuse(ProtocolVersion::V311, error.into()),
+            (_, Some(0x83 | 0x84)) => refuse(ProtocolVersion::V311, error.into()),
             // A client of a later version reads CONNACK as MQTT 5 has it, an earlier one as 3.1.1.
             (_, Some(level)) if level > 5 => refuse(ProtocolVersion::V5, error.into()),
             (_, Some(_)) => refuse(ProtocolVersion::V311, error.into()),
@@ -138,18 +138,8 @@ impl Negotiated {
         let refusal = |reason, clause, what| {
             Err(refuse_within(version, maximum_packet_size, Violation::new(reason, clause, what)))
         };
-        if connect.properties.authentication_method.is_some() {
-            let what = "this broker offers no enhanced authentication method";
-            return refusal(ReasonCode::BadAuthenticationMethod, "MQTT-4.12.0-1", what);
-        }
-        if let Some(will) = &connect.will
-            && let Err(error) = aldis_topic::check_topic_name(&will.topic, limits.topic_levels)
-        {
-            return refusal(ReasonCode::TopicNameInvalid, error.clause, error.what);
-        }
-        if connect.will.as_ref().is_some_and(|will| will.topic.len() > limits.topic_bytes) {
-            let what = "the will topic is longer than limits.topic_bytes";
-            return refusal(ReasonCode::TopicNameInvalid, "", what);
+        if let Err(Violation { reason, clause, what }) = check(&connect, limits) {
+            return refusal(reason, clause, what);
         }
         let mut connack = ConnackProperties {
             receive_maximum: Some(limits.receive_maximum),
@@ -158,15 +148,6 @@ impl Negotiated {
             ..ConnackProperties::default()
         };
         let client_id = if connect.client_id.is_empty() {
-            let allowed = match version {
-                ProtocolVersion::V31 => false,
-                ProtocolVersion::V311 => connect.clean_start,
-                ProtocolVersion::V5 => true,
-            };
-            if !allowed {
-                let what = "an empty client id needs a clean session";
-                return refusal(ReasonCode::ClientIdentifierNotValid, "MQTT-3.1.3-8", what);
-            }
             let assigned = assigned_id();
             connack.assigned_client_id = Some(assigned.clone());
             assigned
@@ -225,6 +206,32 @@ impl Negotiated {
     pub fn connack(&self, session_present: bool) -> Connack {
         Connack { session_present, reason: ReasonCode::Success, properties: self.connack.clone() }
     }
+}
+
+/// What a well-formed CONNECT may ask for and this broker refuses.
+fn check(connect: &Connect, limits: &Limits) -> Result<(), Violation> {
+    if connect.properties.authentication_method.is_some() {
+        let what = "this broker offers no enhanced authentication method";
+        return Err(Violation::new(ReasonCode::BadAuthenticationMethod, "MQTT-4.12.0-1", what));
+    }
+    if let Some(will) = &connect.will {
+        if will.topic.len() > limits.topic_bytes {
+            let what = "the will topic is longer than limits.topic_bytes";
+            return Err(Violation::new(ReasonCode::TopicNameInvalid, "", what));
+        }
+        aldis_topic::check_topic_name(&will.topic, limits.topic_levels)
+            .map_err(|error| Violation::new(ReasonCode::TopicNameInvalid, error.clause, error.what))?;
+    }
+    let may_be_empty = match connect.version {
+        ProtocolVersion::V31 => false,
+        ProtocolVersion::V311 => connect.clean_start,
+        ProtocolVersion::V5 => true,
+    };
+    if connect.client_id.is_empty() && !may_be_empty {
+        let what = "an empty client id needs a clean session";
+        return Err(Violation::new(ReasonCode::ClientIdentifierNotValid, "MQTT-3.1.3-8", what));
+    }
+    Ok(())
 }
 
 /// A proposal where responses could go, if the client id makes a topic name.

@@ -29,7 +29,11 @@ pub struct Replay {
 /// The replays of a session, which come one after the other. One that has ended by its subscription is
 /// passed over when its turn comes, so that a hundred thousand of them need no search.
 #[derive(Debug, Default)]
-pub(crate) struct Replays(Option<Box<VecDeque<Replay>>>);
+pub(crate) struct Replays(Option<Box<Waiting>>);
+
+/// In turn. Boxed by whoever holds it, because nearly nobody has any.
+#[derive(Debug, Default)]
+struct Waiting(VecDeque<Replay>);
 
 impl Replays {
     pub(crate) fn is_empty(&self) -> bool {
@@ -37,23 +41,23 @@ impl Replays {
     }
 
     fn push(&mut self, replay: Replay) {
-        self.0.get_or_insert_default().push_back(replay);
+        self.0.get_or_insert_default().0.push_back(replay);
     }
 
     fn first(&mut self) -> Option<&mut Replay> {
-        while let Some(replays) = &mut self.0 {
-            match replays.front() {
+        while let Some(waiting) = &mut self.0 {
+            match waiting.0.front() {
                 Some(replay) if replay.number == replay.subscription.replay_number() => break,
-                Some(_) => drop(replays.pop_front()),
+                Some(_) => drop(waiting.0.pop_front()),
                 None => self.0 = None,
             }
         }
-        self.0.as_mut()?.front_mut()
+        self.0.as_mut()?.0.front_mut()
     }
 
     fn pop(&mut self) {
-        if let Some(replays) = &mut self.0 {
-            replays.pop_front();
+        if let Some(waiting) = &mut self.0 {
+            waiting.0.pop_front();
         }
         self.first();
     }

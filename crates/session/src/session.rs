@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+/// Shared subscriptions by their number.
+type Groups = BTreeMap<u64, Arc<Group>>;
+
 /// One session. It is made by the Broker, found by publishers through routes, and lent to the
 /// Client that holds its connection.
 pub struct Session {
@@ -26,7 +29,7 @@ pub struct Session {
     pub outbox: Mutex<Outbox>,
     /// Shared subscriptions that this session is a member of, by number. A lock, because the Broker
     /// writes what the Client reads when it connects; `None` for the many that have none.
-    groups: Mutex<Option<Box<BTreeMap<u64, Arc<Group>>>>>,
+    groups: Mutex<Option<Box<Groups>>>,
 }
 
 impl Session {

@@ -10,7 +10,7 @@
 
 mod scripted_wire;
 
-use aldis_packet::{ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe};
+use aldis_packet::{ProtocolVersion, ReasonCode, Subscribe, SubscriptionOptions, Unsubscribe};
 use aldis_session::{
     Act, AliasUse, AliasesIn, AliasesOut, Counters, Denial, FilterReason, Identity, Inbound, Limits, Rights,
     Subscribing, SubscriptionIds, Unsubscribing, Verdict,
@@ -19,6 +19,8 @@ use scripted_wire::{Random, bench, identity, packet_id};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+
+const V5: ProtocolVersion = ProtocolVersion::V5;
 
 #[test]
 fn mqtt_4_3_3_10_inbound_is_a_set_of_identifiers() {
@@ -163,7 +165,7 @@ fn filters_are_refused_one_by_one_and_malformed_packets_as_a_whole() {
     };
     let mut counting = bench();
     let check = |filters: &[&str], bench: &mut _| {
-        Subscribing::check(subscribe(filters), &identity("c"), &limits, bench)
+        Subscribing::check(subscribe(filters), V5, &identity("c"), &limits, bench)
     };
     let checked = check(&["a/#", "a/b/c/d", "0123456789abcdef", "$share/g/a/b/c"], &mut counting).unwrap();
     let results: Vec<_> =
@@ -176,17 +178,26 @@ fn filters_are_refused_one_by_one_and_malformed_packets_as_a_whole() {
         filters: ["a/b/c/d", "a/#"].map(str::to_owned).to_vec(),
         user_properties: vec![],
     };
-    let checked = Unsubscribing::check(unsubscribe, "c", &limits, &mut counting).unwrap();
+    let checked = Unsubscribing::check(unsubscribe, V5, "c", &limits, &mut counting).unwrap();
     assert_eq!(checked.filters[0], Err(ReasonCode::TopicFilterInvalid));
     assert!(checked.filters[1].is_ok());
     counting.finish();
     let refused = |reason: FilterReason| counting.counters().filters_refused[reason as usize].load(Relaxed);
-    assert_eq!(FilterReason::ALL.map(refused), [0, 0, 2, 1, 0]);
+    assert_eq!(FilterReason::ALL.map(refused), [0, 0, 2, 1, 0, 0]);
     for malformed in ["", "a#", "a/#/b", "+a", "$share//a", "$share/g", "$share/g/", "$share/+/a"] {
         assert!(check(&["fine", malformed], &mut bench()).is_err(), "{malformed:?}");
         let filters = vec!["fine".to_owned(), malformed.to_owned()];
         let unsubscribe = Unsubscribe { packet_id: packet_id(1), filters, user_properties: vec![] };
-        assert!(Unsubscribing::check(unsubscribe, "c", &limits, &mut bench()).is_err(), "{malformed:?}");
+        assert!(Unsubscribing::check(unsubscribe, V5, "c", &limits, &mut bench()).is_err(), "{malformed:?}");
+    }
+    // In 3.x what is wrong about a share name is no rule of the standard's: refused, and the connection stays.
+    for (text, closes) in [("$share//a", false), ("$share/g", false), ("$share/+/a", false), ("a/#/b", true)]
+    {
+        let version = ProtocolVersion::V311;
+        let checked = Subscribing::check(subscribe(&[text]), version, &identity("c"), &limits, &mut bench());
+        assert_eq!(checked.is_err(), closes, "{text}");
+        let refused = checked.map(|checked| checked.filters[0].0.clone().unwrap_err());
+        assert!(closes || refused.unwrap() == ReasonCode::TopicFilterInvalid);
     }
 }
 

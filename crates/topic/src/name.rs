@@ -23,6 +23,12 @@ pub struct TopicError {
 }
 
 impl TopicError {
+    /// The filter begins with `$share/` and is wrong as a shared subscription: a rule of MQTT 5, where the
+    /// same text would be a filter like any other in earlier versions.
+    pub fn is_about_sharing(&self) -> bool {
+        self.clause.starts_with("MQTT-4.8.2")
+    }
+
     /// The topic is well formed but has more levels than this broker was configured to allow.
     pub fn is_limit(&self) -> bool {
         *self == TOO_MANY_LEVELS

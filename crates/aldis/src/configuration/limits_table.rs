@@ -28,7 +28,7 @@ pub(crate) static LIMITS: &[Setting] = &[
         }),
         effect: Effect::AtOnce,
         default: None,
-        help: "Connections open at one time; one more is closed at once. `\"auto\"` is 100_000, or \
+        help: "Connections open at one time; one more is told so and closed. `\"auto\"` is 100_000, or \
                fewer where the process may not open as many files (`ulimit -Hn`, `LimitNOFILE=`).",
         reason: "A few kilobytes each, so about a gigabyte at the most.",
     },
@@ -142,7 +142,7 @@ pub(crate) static LIMITS: &[Setting] = &[
         }),
         effect: Effect::NewConnections,
         default: None,
-        help: "Topic filters in one SUBSCRIBE or UNSUBSCRIBE; those beyond are refused.",
+        help: "Topic filters in one SUBSCRIBE or UNSUBSCRIBE; a packet with more ends its connection.",
         reason: "All of a large gateway at once, while a packet full of the shortest ones would hold \
                twenty times its size in memory until its turn comes.",
     },
