@@ -76,9 +76,8 @@ impl Hall {
 async fn serve_one(number: u64, stream: TcpStream, hall: Arc<Hall>) -> Option<()> {
     let limits = Arc::<Limits>::default();
     let (mut socket, negotiated) = Socket::greet(stream, &limits, number).await?;
-    let agreed = negotiated.agreed();
     let identity = Identity { client_id: negotiated.client_id.clone(), user_name: None, rights: None };
-    let (mut connack, mut encoded) = (negotiated.connack(false), Vec::new());
+    let (agreed, mut connack, mut encoded) = (negotiated.agreed(), negotiated.connack(false), Vec::new());
     let (negotiated, who, wire) = (Box::new(negotiated), identity.clone(), Arc::clone(&socket.link) as _);
     let ask = |reply| Command::Connect { negotiated, identity: who, wire, take_over_only: false, reply };
     let asked = hall.ask(ask).await?;
@@ -141,8 +140,8 @@ async fn ask(hall: &Hall, talk: &mut Conversation, bench: &mut Workbench, reques
             let publications = each.filter_map(|(at, held)| Some((at, of(held)?))).collect();
             let asked = hall.ask(|reply| Command::Retain { publications, reply }).await?;
             let Answer::Retained(refused) = asked else { return None };
-            let mut held = held.into_iter().enumerate();
-            while !talk.release(&mut held, &refused, &*hall.routes, bench) {}
+            let held = &mut held.into_iter().enumerate();
+            while !talk.release(held, &refused, &*hall.routes, bench) {}
             return talk.ends_after_release().is_none().then_some(());
         }
     };

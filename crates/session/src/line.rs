@@ -199,6 +199,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a time to begin with; it is never read again")]
     fn what_expires_leaves_the_middle_and_no_growing_hole() {
         let now = Instant::now();
         let mut line = Line::default();
