@@ -151,10 +151,10 @@ async fn turn_away(
         tally.bytes_received += *received as u64;
         tally.bytes_sent += sent as u64;
         if who.is_some() {
-            tally.received(PacketType::Connect as u8);
+            tally.received(PacketType::Connect as u8, *received);
         }
         if let Some(connack) = &refusal.connack {
-            tally.sent(PacketType::Connack as u8);
+            tally.sent(PacketType::Connack as u8, refusal.answer.len());
             if desk.bench.traces {
                 desk.bench.observer.sent(peer, &**connack);
             }
@@ -224,8 +224,9 @@ async fn begin(
     let mut encoded = Vec::new();
     connack.encode(version, maximum_packet_size, &mut encoded);
     at_desk(broker, |desk| {
-        desk.bench.tally.received(PacketType::Connect as u8);
-        desk.bench.tally.bytes_received += received.saturating_sub(behind.len()) as u64;
+        let connect = received.saturating_sub(behind.len());
+        desk.bench.tally.received(PacketType::Connect as u8, connect);
+        desk.bench.tally.bytes_received += connect as u64;
         conversation.begin(&connack, &encoded, &mut desk.bench);
     });
     doors.keep_alive.watch(&link, keep_alive);

@@ -20,6 +20,10 @@ pub(crate) struct Snapshot {
     pub(crate) packets_received: [u64; 16],
     /// By packet type.
     pub(crate) packets_sent: [u64; 16],
+    /// By packet type.
+    pub(crate) packet_bytes_received: [u64; 16],
+    /// By packet type.
+    pub(crate) packet_bytes_sent: [u64; 16],
     /// By [`DropReason`].
     pub(crate) dropped: [u64; DropReason::ALL.len()],
     /// By [`RefuseReason`].
@@ -71,6 +75,8 @@ impl Snapshot {
             uptime_seconds: doors.clock.millis(clock::now()) / 1000,
             packets_received: counters.packets_received.each_ref().map(total),
             packets_sent: counters.packets_sent.each_ref().map(total),
+            packet_bytes_received: counters.packet_bytes_received.each_ref().map(total),
+            packet_bytes_sent: counters.packet_bytes_sent.each_ref().map(total),
             dropped: counters.dropped.each_ref().map(total),
             refused: counters.refused.each_ref().map(total),
             filters_refused: counters.filters_refused.each_ref().map(total),
@@ -116,6 +122,16 @@ impl Snapshot {
     /// Packets of one type sent.
     pub(crate) fn sent(&self, packet_type: PacketType) -> u64 {
         of_type(&self.packets_sent, packet_type)
+    }
+
+    /// Bytes of the packets of one type received.
+    pub(crate) fn received_bytes(&self, packet_type: PacketType) -> u64 {
+        of_type(&self.packet_bytes_received, packet_type)
+    }
+
+    /// Bytes of the packets of one type sent.
+    pub(crate) fn sent_bytes(&self, packet_type: PacketType) -> u64 {
+        of_type(&self.packet_bytes_sent, packet_type)
     }
 
     /// Deliveries dropped for one reason.

@@ -249,6 +249,14 @@ async fn the_ledger_can_be_checked_from_one_scrape() {
     ] {
         assert_eq!(samples[name], value, "{name}");
     }
+    // Whole packets are all that came and went.
+    for (of_packets, in_all) in [
+        ("aldis_packet_bytes_received_total", "aldis_bytes_received_total"),
+        ("aldis_packet_bytes_sent_total", "aldis_bytes_sent_total"),
+    ] {
+        let by_type = samples.iter().filter(|(name, _)| name.starts_with(of_packets));
+        assert_eq!(by_type.map(|(_, bytes)| bytes).sum::<f64>(), samples[in_all], "{of_packets}");
+    }
     assert!(samples["aldis_queued_bytes"] > 0.0);
     assert!(samples["process_resident_memory_bytes"] >= samples["broker_heap_current"]);
 

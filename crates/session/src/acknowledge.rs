@@ -79,8 +79,9 @@ impl Outbound {
         bench: &mut Workbench,
     ) {
         let open = bytes.open(&mut bench.spare);
+        let before = open.len();
         encode_ack(AckKind::Pubrel, id, reason, self.terms.version, open);
-        bench.tally.sent(PacketType::Pubrel as u8);
+        bench.tally.sent(PacketType::Pubrel as u8, open.len() - before);
         if bench.traces {
             let shown = aldis_packet::Packet::Ack(Ack::new(AckKind::Pubrel, id, reason));
             bench.observer.sent(&self.identity.client_id, &shown);

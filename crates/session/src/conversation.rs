@@ -129,7 +129,7 @@ impl Conversation {
 
     /// The connection begins: CONNACK leaves before anything else [MQTT-3.2.0-1].
     pub fn begin(&self, connack: &Connack, encoded: &[u8], bench: &mut Workbench) {
-        bench.tally.sent(PacketType::Connack as u8);
+        bench.tally.sent(PacketType::Connack as u8, encoded.len());
         if bench.traces {
             bench.observer.sent(&self.identity.client_id, connack);
         }
@@ -196,7 +196,7 @@ impl Conversation {
         router: &dyn Router,
         bench: &mut Workbench,
     ) -> Result<Option<Next>, Violation> {
-        bench.tally.received(frame.packet_type as u8);
+        bench.tally.received(frame.packet_type as u8, packet_size(frame.body.len()));
         if frame.packet_type == PacketType::Publish {
             return self.publish(frame, batch, router, bench).map(|()| None);
         }
@@ -213,7 +213,7 @@ impl Conversation {
             Packet::Ack(ack) => bench.acks.push((ack.kind, ack.packet_id, ack.reason)),
             Packet::Pingreq => {
                 encode_pingresp(&mut bench.answers);
-                bench.tally.sent(PacketType::Pingresp as u8);
+                bench.tally.sent(PacketType::Pingresp as u8, packet_size(0));
                 if bench.traces {
                     bench.observer.sent(&self.identity.client_id, &Packet::Pingresp);
                 }
@@ -322,7 +322,7 @@ impl Conversation {
     pub fn append(&self, packet: &Packet<'_>, bench: &mut Workbench) {
         let mut encoded = Vec::new();
         packet.encode_within(self.version, self.agreed.maximum_packet_size, &mut encoded);
-        bench.tally.sent(packet.packet_type() as u8);
+        bench.tally.sent(packet.packet_type() as u8, encoded.len());
         if bench.traces {
             bench.observer.sent(&self.identity.client_id, packet);
         }

@@ -152,6 +152,7 @@ const REFUSALS: usize = RefuseReason::ALL.len();
 macro_rules! counted {
     (
         arrays { $($(#[$array_doc:meta])* $array:ident : $len:expr),* $(,)? }
+        long_arrays { $($(#[$long_doc:meta])* $long:ident : $long_len:expr),* $(,)? }
         sums { $($(#[$sum_doc:meta])* $sum:ident),* $(,)? }
         levels { $($(#[$level_doc:meta])* $level:ident),* $(,)? }
     ) => {
@@ -160,6 +161,7 @@ macro_rules! counted {
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[$array_doc])* pub $array: [AtomicU64; $len],)*
+            $($(#[$long_doc])* pub $long: [AtomicU64; $long_len],)*
             $($(#[$sum_doc])* pub $sum: AtomicU64,)*
             $($(#[$level_doc])* pub $level: AtomicI64,)*
         }
@@ -168,6 +170,7 @@ macro_rules! counted {
         #[derive(Debug, Default)]
         pub struct Tally {
             $($(#[$array_doc])* pub $array: [u32; $len],)*
+            $($(#[$long_doc])* pub $long: [u64; $long_len],)*
             $($(#[$sum_doc])* pub $sum: u64,)*
             $($(#[$level_doc])* pub $level: i64,)*
         }
@@ -178,6 +181,11 @@ macro_rules! counted {
                 $(for (more, total) in self.$array.iter_mut().zip(&counters.$array) {
                     if *more != 0 {
                         total.fetch_add(u64::from(std::mem::take(more)), Relaxed);
+                    }
+                })*
+                $(for (more, total) in self.$long.iter_mut().zip(&counters.$long) {
+                    if *more != 0 {
+                        total.fetch_add(std::mem::take(more), Relaxed);
                     }
                 })*
                 $(if self.$sum != 0 {
@@ -203,6 +211,12 @@ counted! {
         refused: REFUSALS,
         /// Filters of SUBSCRIBE and UNSUBSCRIBE refused, by [`FilterReason`].
         filters_refused: FILTER_REFUSALS,
+    }
+    long_arrays {
+        /// Bytes of the packets received, fixed headers included, by packet type.
+        packet_bytes_received: 16,
+        /// Bytes of the packets handed to connections, by packet type.
+        packet_bytes_sent: 16,
     }
     sums {
         /// Bytes read from connections.
@@ -254,19 +268,27 @@ impl Tally {
         }
     }
 
-    /// Counts a packet received, by its type number.
+    /// Counts a packet received, by its type number, and its bytes.
     #[inline]
-    pub fn received(&mut self, packet_type: u8) {
-        if let Some(count) = self.packets_received.get_mut(usize::from(packet_type & 15)) {
+    pub fn received(&mut self, packet_type: u8, bytes: usize) {
+        let place = usize::from(packet_type & 15);
+        if let (Some(count), Some(sum)) =
+            (self.packets_received.get_mut(place), self.packet_bytes_received.get_mut(place))
+        {
             *count += 1;
+            *sum += bytes as u64;
         }
     }
 
-    /// Counts packets handed to a connection, by their type number.
+    /// Counts a packet handed to a connection, by its type number, and its bytes.
     #[inline]
-    pub fn sent(&mut self, packet_type: u8) {
-        if let Some(count) = self.packets_sent.get_mut(usize::from(packet_type & 15)) {
+    pub fn sent(&mut self, packet_type: u8, bytes: usize) {
+        let place = usize::from(packet_type & 15);
+        if let (Some(count), Some(sum)) =
+            (self.packets_sent.get_mut(place), self.packet_bytes_sent.get_mut(place))
+        {
             *count += 1;
+            *sum += bytes as u64;
         }
     }
 }

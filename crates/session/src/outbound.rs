@@ -346,7 +346,9 @@ impl Outbound {
             }
         }
         let open = bytes.open(&mut bench.spare);
+        let before = open.len();
         head.encode(payload.len(), open);
+        bench.tally.sent(PacketType::Publish as u8, open.len() - before + payload.len());
         if payload.len() < SHARE_FROM {
             open.extend_from_slice(payload);
         } else {
@@ -355,7 +357,6 @@ impl Outbound {
         if let Some(aliases) = &mut self.aliases {
             aliases.sent(offering.topic, alias);
         }
-        bench.tally.sent(PacketType::Publish as u8);
         bench.tally.publish_bytes_sent += payload.len() as u64;
         if bench.traces {
             bench.observer.sent(&self.identity.client_id, &Shown(&head, payload.len()));

@@ -252,8 +252,9 @@ impl Conversation {
         reason: ReasonCode,
         bench: &mut Workbench,
     ) {
+        let before = bench.answers.len();
         encode_ack(kind, id, reason, self.version, &mut bench.answers);
-        bench.tally.sent(kind.packet_type() as u8);
+        bench.tally.sent(kind.packet_type() as u8, bench.answers.len() - before);
         if bench.traces {
             bench.observer.sent(&self.identity.client_id, &Packet::Ack(Ack::new(kind, id, reason)));
         }

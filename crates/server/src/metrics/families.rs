@@ -51,6 +51,20 @@ fn traffic(snapshot: &Snapshot, to: &mut Exposition) {
         "type",
         by_type(Snapshot::sent),
     );
+    to.labelled(
+        "aldis_packet_bytes_received_total",
+        Kind::Counter,
+        "Bytes of the packets received, fixed headers included, by packet type",
+        "type",
+        by_type(Snapshot::received_bytes),
+    );
+    to.labelled(
+        "aldis_packet_bytes_sent_total",
+        Kind::Counter,
+        "Bytes of the packets handed to connections, fixed headers included, by packet type",
+        "type",
+        by_type(Snapshot::sent_bytes),
+    );
     for (name, help, count) in [
         ("aldis_bytes_received_total", "Bytes read from connections", snapshot.bytes_received),
         ("aldis_bytes_sent_total", "Bytes written to connections", snapshot.bytes_sent),
@@ -272,6 +286,8 @@ mod tests {
             "aldis_filters_refused_total{reason=\"topic_levels\"} 0",
             "aldis_packets_received_total{type=\"connect\"} 0",
             "aldis_packets_sent_total{type=\"auth\"} 0",
+            "aldis_packet_bytes_received_total{type=\"publish\"} 0",
+            "aldis_packet_bytes_sent_total{type=\"suback\"} 0",
             "aldis_memory_watermark_reached 0",
         ] {
             assert!(text.lines().any(|there| there == line), "{line} is not in\n{text}");
