@@ -1,12 +1,15 @@
 //! The Client: the task of one connection, the middleman between its socket and the Broker.
 //!
 //! It repeats: see to errands, read, let the [`Conversation`] handle what came, ask the Broker where
-//! that is needed. What to do with a packet is decided in `aldis-session`; here is only when.
+//! that is needed. What is held until the Broker has stored it leaves in the same rounds, part by part, so
+//! that errands never wait for the end of it. What to do with a packet is decided in `aldis-session`; here is
+//! only when.
 //!
 //! There may be a million of these, so the future stays small: what is rarely awaited (a question to
 //! the Broker, a pause, the farewell) is boxed for as long as it lasts.
 
 use crate::broker_handle::{BrokerHandle, Reply};
+use crate::clock;
 use crate::desk::{READ_BUFFER, at_desk};
 use crate::link::Link;
 use crate::notices::Kind;
@@ -15,8 +18,8 @@ use crate::server::Doors;
 use aldis_broker::{Answer, Command};
 use aldis_packet::{Packet, ReasonCode, Suback, Unsuback};
 use aldis_session::{
-    Conversation, Ending, Errands, Farewell, Held, Next, Request, Session, State, Subscribing, Unsubscribing,
-    Violation, Wire,
+    Conversation, Ending, Errands, Farewell, Held, HeldBatch, Next, Request, RetainedLimit, Session, State,
+    Subscribing, Unsubscribing, Violation, Wire,
 };
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -76,6 +79,16 @@ pub(crate) struct Client {
     pub(crate) conversation: Conversation,
     pub(crate) detach: DetachGuard,
     pub(crate) last_read: LastRead,
+    /// Boxed, because few ever publish what is retained.
+    pub(crate) releasing: Option<Box<Releasing>>,
+}
+
+/// Publications that waited for the Broker to store them, or those before them, on their way out: a part
+/// in each round, and nothing is read before all of them are.
+pub(crate) struct Releasing {
+    held: HeldBatch,
+    /// Which could not be stored, by position.
+    refused: Vec<(usize, RetainedLimit)>,
 }
 
 /// What the last read brought.
@@ -123,6 +136,7 @@ impl Client {
             }
             _ => tracing::debug!(target: "aldis", "{client_id:?} disconnected: {ending}"),
         }
+        self.release_rest().await;
         let Client { mut reader, link, detach, doors, .. } = self;
         doors.keep_alive.forget(&link);
         detach.detach(ending).await;
@@ -130,6 +144,19 @@ impl Client {
         // Not after a loss: there is nobody to wait for.
         if !matches!(ending, Ending::Lost) {
             let _ = timeout(LINGER, reader.drain()).await;
+        }
+    }
+
+    /// What the Broker has stored for its client is delivered, too, whoever has gone meanwhile: its QoS 2
+    /// identifiers are remembered as received, so it would never be delivered again.
+    async fn release_rest(&mut self) {
+        if self.releasing.is_some() {
+            // As of an earlier connection (law 14): no answer follows a DISCONNECT [MQTT-3.14.4-1].
+            self.conversation.connection = self.conversation.connection.wrapping_sub(1);
+        }
+        while self.releasing.is_some() {
+            self.release_part();
+            tokio::task::yield_now().await;
         }
     }
 
@@ -162,7 +189,9 @@ impl Client {
                     if let Some(ending) = Box::pin(self.ask(request)).await {
                         return ending;
                     }
-                    self.rest_between_reads().await;
+                    if self.releasing.is_none() {
+                        self.rest_between_reads().await;
+                    }
                 }
             }
         }
@@ -173,26 +202,52 @@ impl Client {
     async fn rest_between_reads(&mut self) {
         let publishes = std::mem::take(&mut self.last_read.publications);
         let is_long = std::mem::take(&mut self.last_read.long);
-        if (publishes && self.broker.memory_full()) || self.session.outbox.lock().piles_up() {
-            Box::pin(self.pause()).await;
+        if self.has_to_rest(publishes) {
+            Box::pin(self.pause(publishes)).await;
         } else if is_long {
             tokio::task::yield_now().await;
         }
     }
 
-    /// Reads nothing for a while, but writes what the client takes: that is what frees memory.
-    async fn pause(&mut self) {
+    fn has_to_rest(&self, publishes: bool) -> bool {
+        (publishes && self.broker.memory_full()) || self.session.outbox.lock().piles_up()
+    }
+
+    /// Reads nothing for a while, but does what else there is to do: that is what frees memory. Beside the
+    /// end of the connection nothing ends the pause before its time but the end of what it is for.
+    async fn pause(&mut self, publishes: bool) {
         let end = Instant::now() + PAUSE;
-        loop {
-            let is_blocked = self.session.outbox.lock().state() == State::Blocked;
-            // The bell first: it may be the end of this connection.
+        self.link.leave_off(self.now());
+        while Instant::now() < end && self.has_to_rest(publishes) {
+            let errands = self.session.outbox.lock().errands(self.conversation.connection);
+            if errands.flush {
+                at_desk(&self.broker, |desk| desk.bench.owe(&self.session));
+            }
+            if self.ending(&errands).is_some() {
+                break;
+            }
+            if errands.pump {
+                self.pump();
+            }
+            if errands.flush || errands.pump {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            // The bell first: it may be the end of this connection. Then what frees memory; it does not
+            // put off the end of the pause, for which each round looks itself.
             tokio::select! {
                 biased;
-                () = self.link.rung() => return self.link.wake(),
-                _ = poll_fn(|cx| self.link.poll_writable(cx)), if is_blocked => self.write_on(),
-                () = sleep_until(end) => return,
+                () = self.link.rung() => {}
+                _ = poll_fn(|cx| self.link.poll_writable(cx)), if errands.blocked => self.write_on(),
+                () = sleep_until(end) => {}
             }
         }
+        self.link.go_on(self.now());
+    }
+
+    /// The time as the keep alive counts it.
+    fn now(&self) -> u64 {
+        self.doors.clock.millis(clock::now())
     }
 
     fn ending(&self, errands: &Errands) -> Option<Ending> {
@@ -235,8 +290,11 @@ impl Client {
         .await
     }
 
-    /// Reads once and handles what came.
+    /// Reads once and handles what came; or lets out a part of what is held, which comes before.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.releasing.is_some() {
+            return Poll::Ready(Event::Turned(self.release_part()));
+        }
         let Client { broker, doors, reader, link, conversation, last_read, .. } = self;
         at_desk(broker, |desk| {
             let (buffer, bench) = (&mut desk.buffer, &mut desk.bench);
@@ -282,11 +340,16 @@ impl Client {
 
     /// Does what needs the Broker; the end of the connection, if a packet behind it broke a rule.
     async fn ask(&mut self, request: Request) -> Option<Ending> {
+        self.link.leave_off(self.now());
         match request {
             Request::Subscribe(subscribing) => self.subscribe(subscribing).await,
             Request::Unsubscribe(unsubscribing) => self.unsubscribe(unsubscribing).await,
             Request::Retain(held) => self.retain(held).await,
         }
+        if self.releasing.is_some() {
+            return None;
+        }
+        self.link.go_on(self.now());
         self.conversation.ends_after_release()
     }
 
@@ -312,16 +375,20 @@ impl Client {
         let publications = retained.collect();
         let asked = self.wait(|reply| Command::Retain { publications, reply }).await;
         let Some(Answer::Retained(refused)) = asked else { return };
-        let mut held = held.into_iter().enumerate();
-        let (broker, conversation) = (&self.broker, &mut self.conversation);
-        let mut release = || {
-            at_desk(broker, |desk| {
-                conversation.release(&mut held, &refused, &*broker.routes, &mut desk.bench)
-            })
-        };
-        while !release() {
-            tokio::task::yield_now().await;
+        self.releasing = Some(Box::new(Releasing { held: held.into_iter().enumerate(), refused }));
+    }
+
+    /// Lets out a part of what is held, and says how to go on.
+    fn release_part(&mut self) -> Next {
+        let Client { broker, conversation, releasing, .. } = self;
+        let Some(Releasing { held, refused }) = releasing.as_deref_mut() else { return Next::Read };
+        let routes = &*broker.routes;
+        if !at_desk(broker, |desk| conversation.release(held, refused, routes, &mut desk.bench)) {
+            return Next::Yield;
         }
+        self.releasing = None;
+        self.link.go_on(self.now());
+        self.conversation.ends_after_release().map_or(Next::Read, Next::End)
     }
 
     fn append(&self, packet: &Packet<'_>) {

@@ -2,7 +2,8 @@
 //!
 //! Connections have no timer of their own. They stand in one map by the earliest time at which
 //! they could be late; when that time comes the connection says when it was last heard, and is
-//! either ended or put back. So an idle connection costs one look for each interval.
+//! either ended or put back. So an idle connection costs one look for each interval. Time in which the
+//! broker itself does not read is not counted: nobody is silent who is not listened to.
 
 use crate::clock::{self, Clock};
 use crate::link::Link;
@@ -33,13 +34,14 @@ pub(crate) struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// Watches a connection with a keep alive of `seconds`; 0 is none.
-    pub(crate) fn watch(&self, link: &Arc<Link>, seconds: u16) {
+    /// Watches a connection with a keep alive of `seconds`, from `now` on; 0 is none.
+    pub(crate) fn watch(&self, link: &Arc<Link>, seconds: u16, now: u64) {
         if seconds == 0 {
             return;
         }
+        link.heard(now);
         let patience = u64::from(seconds) * 1500;
-        let place = place(link, link.last_heard() + patience);
+        let place = place(link, now + patience);
         self.watched.lock().insert(place, Watched { patience, link: Arc::downgrade(link) });
     }
 
@@ -54,7 +56,7 @@ impl KeepAlive {
         while watched.first_key_value().is_some_and(|((at, _), _)| *at <= now) {
             let Some((_, first)) = watched.pop_first() else { return };
             let Some(link) = first.link.upgrade() else { continue };
-            let at = link.last_heard() + first.patience;
+            let at = link.last_heard().unwrap_or(now) + first.patience;
             if at <= now {
                 link.call_silent();
             } else {

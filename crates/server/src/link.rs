@@ -10,9 +10,12 @@ use atomic_waker::AtomicWaker;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{
     AtomicBool, AtomicU64,
-    Ordering::{AcqRel, Relaxed, Release},
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 use std::task::{Context, Poll};
+
+/// The Client reads, or would if something came.
+const READS: u64 = u64::MAX;
 
 /// The shared side of one connection.
 pub(crate) struct Link {
@@ -22,6 +25,8 @@ pub(crate) struct Link {
     rung: AtomicBool,
     /// When the client was last heard, in milliseconds of the server's clock.
     last_heard: AtomicU64,
+    /// Since when its Client does not read, for reasons that are the broker's own; or [`READS`].
+    left_off: AtomicU64,
     /// Where it stands among the watched connections.
     pub(crate) watched_at: AtomicU64,
     /// Keep alive has passed without a packet.
@@ -35,6 +40,7 @@ impl Link {
             client: AtomicWaker::new(),
             rung: AtomicBool::new(false),
             last_heard: AtomicU64::new(now),
+            left_off: AtomicU64::new(READS),
             watched_at: AtomicU64::new(0),
             silent: AtomicBool::new(false),
         }
@@ -65,8 +71,24 @@ impl Link {
         self.last_heard.store(now, Relaxed);
     }
 
-    pub(crate) fn last_heard(&self) -> u64 {
-        self.last_heard.load(Relaxed)
+    /// From when on its keep alive counts; `None` while it stands still.
+    pub(crate) fn last_heard(&self) -> Option<u64> {
+        // Who sees that the Client reads again sees the time that is forgiven, too.
+        (self.left_off.load(Acquire) == READS).then(|| self.last_heard.load(Relaxed))
+    }
+
+    /// The Client stops reading, and its client cannot help it: keep alive stands still.
+    pub(crate) fn leave_off(&self, now: u64) {
+        self.left_off.store(now, Relaxed);
+    }
+
+    /// The Client reads again. The time in which it did not is forgiven.
+    pub(crate) fn go_on(&self, now: u64) {
+        let left_off = self.left_off.load(Relaxed);
+        if left_off != READS {
+            self.last_heard.fetch_add(now.saturating_sub(left_off), Relaxed);
+            self.left_off.store(READS, Release);
+        }
     }
 
     /// Keep alive has passed: the Client is to end the connection.

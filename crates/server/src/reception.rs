@@ -229,7 +229,8 @@ async fn begin(
         desk.bench.tally.bytes_received += connect as u64;
         conversation.begin(&connack, &encoded, &mut desk.bench);
     });
-    doors.keep_alive.watch(&link, keep_alive);
+    // Not from CONNECT on: the Broker may have taken its time.
+    doors.keep_alive.watch(&link, keep_alive, doors.clock.millis(clock::now()));
     Some(Client {
         broker: broker.clone(),
         doors: Arc::clone(doors),
@@ -239,6 +240,7 @@ async fn begin(
         conversation,
         detach,
         last_read: LastRead::default(),
+        releasing: None,
     })
 }
 
