@@ -255,7 +255,9 @@ impl Client {
             return Some(Ending::Closed(farewell));
         }
         if errands.lost {
-            return Some(Ending::Lost);
+            // What was read is done first: there may be a DISCONNECT in it [MQTT-3.14.4-3].
+            let is_done = self.releasing.is_none() && !self.reader.has_unread();
+            return is_done.then_some(Ending::Lost);
         }
         let silent = self.link.is_silent();
         silent.then(|| {

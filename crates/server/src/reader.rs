@@ -79,6 +79,11 @@ impl Reader {
         heard
     }
 
+    /// Whether bytes wait that were read already, and may be whole packets.
+    pub(crate) fn has_unread(&self) -> bool {
+        matches!(self.rest, Rest::Unread(_))
+    }
+
     /// Reads once into `buffer` (behind what is left over) and gives the bytes to `turn`, which says
     /// how many it is done with.
     pub(crate) fn poll_turn(

@@ -229,3 +229,27 @@ async fn a_publisher_that_is_a_busy_subscriber_too_is_paused_all_the_same() {
     assert!((millis(900)..=millis(1_200)).contains(&lasted), "{lasted:?}");
     assert!(fed > 90, "{fed} messages came meanwhile");
 }
+
+// ---- what was read ----
+
+/// [MQTT-3.14.4-3]: a will is discarded when DISCONNECT has come, also when it is still behind other work as
+/// the first write to its client fails.
+#[tokio::test(start_paused = true)]
+async fn mqtt_3_14_4_3_a_disconnect_that_was_read_counts_although_the_connection_is_lost_before_its_turn() {
+    let server = server(Limits::default()).await;
+    let mut crowd = crowd(&server).await;
+    let mut witness = client(&server, "witness").await;
+    subscribe(&mut witness, "will", QOS0).await;
+    for (bytes, will) in [(&[0xe0, 0][..], false), (&[], true), (&[0xe0, 1, 4], true)] {
+        let options = Options::new("p").will(Outgoing::new("will", "gone"));
+        let mut publisher = connect(&server, options).await;
+        publisher.send_bytes(&[&flood(QOS1, false), bytes].concat()).await.unwrap();
+        // Nobody reads its acknowledgements.
+        drop(publisher);
+        expect_flood(&mut crowd[0]).await;
+        if will {
+            assert_eq!(text(&mut witness).await, "gone");
+        }
+        silent(&mut witness, seconds(1)).await;
+    }
+}
