@@ -34,6 +34,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LINGER: Duration = Duration::from_secs(1);
 /// How often a Client that waits for another's write looks whether it is done.
 const GLANCE: Duration = Duration::from_millis(1);
+/// Reads of a connection that takes no more bytes: two megabytes, when a socket's buffer holds less.
+const LAST_READS: u8 = 16;
 /// A read of this many bytes lets others run before the next: more is probably there already, and
 /// one flooding publisher must not keep a thread to itself.
 const LONG_READ: usize = READ_BUFFER / 2;
@@ -98,6 +100,8 @@ pub(crate) struct LastRead {
     long: bool,
     /// The Client has written for others since: now its own client is heard first.
     has_waited: bool,
+    /// Reads since the connection takes no more bytes.
+    after_loss: u8,
 }
 
 /// What a Client was woken by.
@@ -223,7 +227,7 @@ impl Client {
             if errands.flush {
                 at_desk(&self.broker, |desk| desk.bench.owe(&self.session));
             }
-            if self.ending(&errands).is_some() {
+            if errands.lost || self.ending(&errands).is_some() {
                 break;
             }
             if errands.pump {
@@ -250,14 +254,17 @@ impl Client {
         self.doors.clock.millis(clock::now())
     }
 
-    fn ending(&self, errands: &Errands) -> Option<Ending> {
+    fn ending(&mut self, errands: &Errands) -> Option<Ending> {
         if let Some(farewell) = errands.close {
             return Some(Ending::Closed(farewell));
         }
         if errands.lost {
-            // What was read is done first: there may be a DISCONNECT in it [MQTT-3.14.4-3].
-            let is_done = self.releasing.is_none() && !self.reader.has_unread();
-            return is_done.then_some(Ending::Lost);
+            // What has arrived is done first: there may be a DISCONNECT in it [MQTT-3.14.4-3]. Who sends
+            // one and closes while messages come is lost for writing before it is heard.
+            if self.releasing.is_none() && !self.reader.has_unread() {
+                self.last_read.after_loss += 1;
+            }
+            return (self.last_read.after_loss > LAST_READS).then_some(Ending::Lost);
         }
         let silent = self.link.is_silent();
         silent.then(|| {
@@ -285,6 +292,7 @@ impl Client {
                 return Poll::Ready(Event::Writable);
             }
             match self.poll_turn(cx) {
+                Poll::Pending if errands.lost => Poll::Ready(Event::Over(Ending::Lost)),
                 Poll::Pending if errands.pump => Poll::Ready(Event::Bell),
                 polled => polled,
             }

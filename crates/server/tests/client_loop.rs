@@ -13,7 +13,7 @@ mod harness;
 
 use aldis_client::{Options, Outgoing, Received};
 use aldis_packet::{Packet, PacketId, PacketType, ProtocolVersion, QoS, ReasonCode, SubscriptionOptions};
-use aldis_server::{Limits, Message, Server};
+use aldis_server::{DropReason, Limits, Message, Server};
 use aldis_store::{Bell, Log, Record, Sequence};
 use harness::*;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -247,6 +247,29 @@ async fn mqtt_3_14_4_3_a_disconnect_that_was_read_counts_although_the_connection
         // Nobody reads its acknowledgements.
         drop(publisher);
         expect_flood(&mut crowd[0]).await;
+        if will {
+            assert_eq!(text(&mut witness).await, "gone");
+        }
+        silent(&mut witness, seconds(1)).await;
+    }
+}
+
+/// The same of one that has arrived and is not read: nobody was awaited between it and the failed write.
+#[tokio::test(start_paused = true)]
+async fn mqtt_3_14_4_3_a_disconnect_that_has_arrived_counts_although_a_write_fails_before_it_is_read() {
+    let server = server(Limits::default()).await;
+    let mut witness = client(&server, "witness").await;
+    subscribe(&mut witness, "will", QOS0).await;
+    let mut lost = 0;
+    for (bytes, will) in [(&[0xe0, 0][..], false), (&[], true), (&[0xc0, 0], true)] {
+        let mut peer = connect(&server, Options::new("s").will(Outgoing::new("will", "gone"))).await;
+        subscribe(&mut peer, "feed", QOS0).await;
+        quiet().await;
+        peer.send_bytes(bytes).await.unwrap();
+        drop(peer);
+        server.publisher().publish(Message::new("feed", "x")).await.unwrap();
+        lost += 1;
+        assert_eq!(dropped(&server, DropReason::ConnectionClosed), lost, "the write did not fail first");
         if will {
             assert_eq!(text(&mut witness).await, "gone");
         }
