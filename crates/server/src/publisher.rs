@@ -1,7 +1,9 @@
 //! Publishing from inside: wills that are due, `$SYS`, and programs that embed the broker.
 //!
 //! The Broker itself never delivers; what it wants published goes through here, as the messages of
-//! any other publisher do: retained ones are stored first, then offered along the routes.
+//! any other publisher do: retained ones are stored first, then offered along the routes. What the retained
+//! store refuses is not published at all if its publisher can be told, as a program is; a will or a figure of
+//! `$SYS` is delivered and not kept, as the message of a client at QoS 0 is.
 
 use crate::broker_handle::BrokerHandle;
 use crate::desk::at_desk;
@@ -38,7 +40,7 @@ pub enum PublishError {
     TooLarge,
     /// The publisher may not publish there.
     NotAuthorized(Denial),
-    /// The retained store is at this limit.
+    /// The retained store is at this limit, and the message was delivered to nobody.
     RetainedFull(RetainedLimit),
     /// The broker is gone.
     Closed,
@@ -122,7 +124,14 @@ impl Publisher {
             publisher: self.identity.as_ref().map(|identity| Arc::clone(&identity.client_id)),
             memory: Memory::default(),
         };
-        self.publish_all(vec![Arc::new(publication.counted(&self.broker.counters))]).await
+        let publications = [Arc::new(publication.counted(&self.broker.counters))];
+        let refused = self.store(&publications).await?;
+        if let Some((_, limit)) = refused.first() {
+            at_desk(&self.broker, |desk| desk.bench.tally.refuse(RefuseReason::RetainedFull));
+            return Err(PublishError::RetainedFull(*limit));
+        }
+        self.deliver(&publications);
+        Ok(())
     }
 
     /// What it counts with.
@@ -130,12 +139,27 @@ impl Publisher {
         &self.broker.counters
     }
 
-    /// Publishes several, the retained ones stored by one command.
-    pub(crate) async fn publish_all(&self, publications: Vec<Arc<Publication>>) -> Result<(), PublishError> {
+    /// Publishes several for somebody who cannot be told of a limit: all are delivered. Answers which of
+    /// them, by position, the retained store did not take, and which limit is in the way.
+    pub(crate) async fn publish_all(
+        &self,
+        publications: &[Arc<Publication>],
+    ) -> Result<Vec<(usize, RetainedLimit)>, PublishError> {
+        let refused = self.store(publications).await?;
+        at_desk(&self.broker, |desk| desk.bench.tally.not_retained += refused.len() as u64);
+        self.deliver(publications);
+        Ok(refused)
+    }
+
+    /// Stores those that are retained, by one command; answers which are refused, and why.
+    async fn store(
+        &self,
+        publications: &[Arc<Publication>],
+    ) -> Result<Vec<(usize, RetainedLimit)>, PublishError> {
         if self.broker.is_closed() {
             return Err(PublishError::Closed);
         }
-        for publication in &publications {
+        for publication in publications {
             self.authorize(publication)?;
         }
         let retained: Vec<_> = publications
@@ -144,26 +168,23 @@ impl Publisher {
             .filter(|(_, publication)| publication.retain)
             .map(|(position, publication)| (position, Arc::clone(publication)))
             .collect();
-        let mut refused = Vec::new();
-        if !retained.is_empty() {
-            let asked = self.broker.ask(|reply| Command::Retain { publications: retained, reply }).await;
-            let Some(Answer::Retained(positions)) = asked else { return Err(PublishError::Closed) };
-            refused = positions;
+        if retained.is_empty() {
+            return Ok(Vec::new());
         }
+        match self.broker.ask(|reply| Command::Retain { publications: retained, reply }).await {
+            Some(Answer::Retained(refused)) => Ok(refused),
+            _ => Err(PublishError::Closed),
+        }
+    }
+
+    /// Offers them to all that their topics lead to.
+    fn deliver(&self, publications: &[Arc<Publication>]) {
         at_desk(&self.broker, |desk| {
-            for (position, publication) in publications.iter().enumerate() {
-                if refused.binary_search_by_key(&position, |(at, _)| *at).is_ok() {
-                    desk.bench.tally.refuse(RefuseReason::RetainedFull);
-                    continue;
-                }
+            for publication in publications {
                 let route = self.broker.routes.resolve(&publication.topic);
                 route.deliver(&Offering::of(publication), &mut desk.bench);
             }
         });
-        match refused.first() {
-            None => Ok(()),
-            Some((_, limit)) => Err(PublishError::RetainedFull(*limit)),
-        }
     }
 
     fn authorize(&self, publication: &Publication) -> Result<(), PublishError> {
@@ -179,16 +200,21 @@ impl Publisher {
 }
 
 /// Publishes wills as they come due, for as long as the broker runs. The rights of their owner are
-/// asked again: they may have changed since it connected.
+/// asked again: they may have changed since it connected. One that the retained store refuses has a line in
+/// the log, and is delivered all the same: its owner cannot be told.
 pub(crate) async fn publish_due(broker: BrokerHandle, notices: Arc<Notices>) {
     while let Some(Answer::Due(due)) = broker.ask(|reply| Command::TakeDue { reply }).await {
         for Due { identity, publication } in due {
             let (client_id, topic) = (Arc::clone(&identity.client_id), Arc::clone(&publication.topic));
             let publisher = Publisher::new(broker.clone(), Some(identity));
-            if let Err(error) = publisher.publish_all(vec![publication]).await {
+            let why = match publisher.publish_all(&[publication]).await {
+                Ok(refused) => refused.first().map(|(_, limit)| limit.to_string()),
+                Err(error) => Some(error.to_string()),
+            };
+            if let Some(why) = why {
                 notices.warn(
                     Kind::WillNotPublished,
-                    format_args!("refused: client {client_id:?}, its will to {topic:?}: {error}"),
+                    format_args!("refused: client {client_id:?}, its will to {topic:?}: {why}"),
                 );
             }
         }

@@ -53,7 +53,6 @@ pub(crate) async fn run(doors: Arc<Doors>, mut intervals: watch::Receiver<Durati
             match published {
                 Ok(()) => {}
                 Err(PublishError::Closed) => return,
-                // Counted as refused, like any other message that no longer fits.
                 Err(error) => tracing::debug!(target: "aldis", "$SYS is not published: {error}"),
             }
         }
@@ -81,22 +80,24 @@ impl Tree {
 
     async fn publish(&mut self, figures: &[Figure]) -> Result<(), PublishError> {
         let changed = changes(&mut self.published, figures);
-        let published = self.send(changed).await;
-        if published.is_err() {
-            // Which of them did not fit is not said: all are tried again.
-            self.published.clear();
+        let topics: Vec<_> = changed.iter().map(|(topic, _)| Arc::clone(topic)).collect();
+        // What was delivered and not kept is tried again, as is all if nothing was delivered.
+        for position in self.send(changed).await.inspect_err(|_| self.published.clear())? {
+            if let Some(topic) = topics.get(position) {
+                self.published.remove(topic);
+            }
         }
-        published
+        Ok(())
     }
 
     /// Takes the retained figures away: nobody is to read them as those of now.
     async fn remove(&mut self) -> Result<(), PublishError> {
         let topics = std::mem::take(&mut self.published);
-        self.send(topics.into_keys().map(|topic| (topic, Bytes::new())).collect()).await
+        self.send(topics.into_keys().map(|topic| (topic, Bytes::new())).collect()).await.map(drop)
     }
 
-    /// One command to the Broker for all of them.
-    async fn send(&self, messages: Vec<(Arc<str>, Bytes)>) -> Result<(), PublishError> {
+    /// One command to the Broker for all of them; answers which were not kept, by position.
+    async fn send(&self, messages: Vec<(Arc<str>, Bytes)>) -> Result<Vec<usize>, PublishError> {
         let counters = self.publisher.counters();
         let retained = messages.into_iter().map(|(topic, payload)| {
             let publication = Publication {
@@ -112,7 +113,8 @@ impl Tree {
             Arc::new(publication.counted(counters))
         });
         let retained: Vec<_> = retained.collect();
-        if retained.is_empty() { Ok(()) } else { self.publisher.publish_all(retained).await }
+        let refused = self.publisher.publish_all(&retained).await?;
+        Ok(refused.into_iter().map(|(position, _)| position).collect())
     }
 }
 

@@ -17,10 +17,12 @@ use aldis_server::transport::memory::MemoryStream;
 use aldis_server::{
     Act, Authentication, Limits, Listener, Message, PasswordFile, PublishError, Server, Settings,
 };
+use aldis_session::RefuseReason;
 use harness::log::Log;
 use harness::*;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use tracing::Level;
@@ -175,6 +177,34 @@ async fn a_program_inside_is_told_which_limit_of_the_retained_store_is_reached()
     publisher.publish(Message::new("a", "x").retained()).await.unwrap();
     let refused = publisher.publish(Message::new("b", "x").retained()).await.unwrap_err();
     assert_eq!(refused.to_string(), "limits.retained_messages (1) is reached");
+}
+
+/// As a client's message at QoS 0: whoever cannot be told has it delivered, at least.
+#[tokio::test(start_paused = true)]
+async fn wills_and_sys_topics_beyond_a_limit_of_the_retained_store_are_delivered_and_not_kept() {
+    let limits = Limits { retained_messages: 0, ..Limits::default() };
+    let settings = Settings { sys_interval: seconds(10), ..settings(limits) };
+    let server = Server::builder().settings(settings).start().await.unwrap();
+    let counters = server.counters();
+    let not_retained = || counters.not_retained.load(Relaxed);
+    quiet().await;
+    assert!(not_retained() > 10, "{} figures", not_retained());
+    let mut watcher = client(&server, "watcher").await;
+    subscribe(&mut watcher, "w", QOS0).await;
+    let before = not_retained();
+    drop(connect(&server, Options::new("s").will(Outgoing::new("w", "gone").retain())).await);
+    assert_eq!(text(&mut watcher).await, "gone");
+    assert_eq!(not_retained(), before + 1);
+    subscribe(&mut watcher, "$SYS/broker/uptime", QOS0).await;
+    for _ in 0..3 {
+        assert!(text(&mut watcher).await.ends_with(" seconds"));
+    }
+    assert_eq!(counters.refused[RefuseReason::RetainedFull as usize].load(Relaxed), 0);
+    // A program is told, so that nothing is delivered.
+    subscribe(&mut watcher, "p", QOS0).await;
+    server.publisher().publish(Message::new("p", "x").retained()).await.unwrap_err();
+    assert_eq!(counters.refused[RefuseReason::RetainedFull as usize].load(Relaxed), 1);
+    silent(&mut watcher, seconds(1)).await;
 }
 
 /// Mosquitto's bridges announce themselves there unless they are told not to.
