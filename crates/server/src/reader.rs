@@ -26,16 +26,36 @@ const SIGN_OF_LIFE: usize = 1000;
 /// Bytes that are thrown away at most before a connection is closed.
 const DRAINED: usize = 1 << 20;
 
-/// What is left over between two reads.
+/// What is left over between two reads. All of it is counted as held, and boxed: an idle connection stays
+/// small.
 enum Rest {
     /// Nothing: an idle connection.
     Empty,
     /// The beginning of a packet.
-    Partial(Vec<u8>),
+    Partial(Box<Kept<Vec<u8>>>),
     /// Whole packets that come before anything that is read, from this position on.
-    Unread(Bytes),
+    Unread(Box<Kept<Bytes>>),
     /// The beginning of a large packet.
     Large(Box<Large>),
+}
+
+/// Bytes that a connection keeps between two reads.
+struct Kept<T> {
+    bytes: T,
+    /// What is allocated for them, counted as held.
+    _memory: Memory,
+}
+
+impl Rest {
+    fn partial(bytes: &[u8], counters: &Arc<Counters>) -> Rest {
+        let _memory = Memory::of(bytes.len(), counters);
+        Rest::Partial(Box::new(Kept { bytes: bytes.to_vec(), _memory }))
+    }
+
+    fn unread(bytes: Bytes, counters: &Arc<Counters>) -> Rest {
+        let _memory = Memory::of(bytes.len(), counters);
+        Rest::Unread(Box::new(Kept { bytes, _memory }))
+    }
 }
 
 /// A large packet on its way in.
@@ -65,8 +85,8 @@ pub(crate) enum Read {
 
 impl Reader {
     /// Reads from `half`, after `first`, which was read already.
-    pub(crate) fn new(half: ReadHalf, first: Vec<u8>) -> Reader {
-        let rest = if first.is_empty() { Rest::Empty } else { Rest::Unread(Bytes::from(first)) };
+    pub(crate) fn new(half: ReadHalf, first: Vec<u8>, counters: &Arc<Counters>) -> Reader {
+        let rest = if first.is_empty() { Rest::Empty } else { Rest::unread(Bytes::from(first), counters) };
         Reader { half, rest, unheard: 0 }
     }
 
@@ -94,11 +114,11 @@ impl Reader {
         turn: impl FnOnce(Input<'_>, usize) -> Turned,
     ) -> Poll<io::Result<Read>> {
         match std::mem::replace(&mut self.rest, Rest::Empty) {
-            Rest::Unread(bytes) => Poll::Ready(Ok(self.go_on(bytes, counters, turn))),
+            Rest::Unread(unread) => Poll::Ready(Ok(self.go_on(unread, counters, turn))),
             Rest::Large(large) => self.poll_large(cx, large, counters, turn),
             Rest::Empty => self.poll_into(cx, buffer, &[], counters, turn),
             Rest::Partial(partial) => {
-                let polled = self.poll_into(cx, buffer, &partial, counters, turn);
+                let polled = self.poll_into(cx, buffer, &partial.bytes, counters, turn);
                 if polled.is_pending() {
                     self.rest = Rest::Partial(partial);
                 }
@@ -114,17 +134,19 @@ impl Reader {
 
     fn go_on(
         &mut self,
-        mut bytes: Bytes,
+        mut unread: Box<Kept<Bytes>>,
         counters: &Arc<Counters>,
         turn: impl FnOnce(Input<'_>, usize) -> Turned,
     ) -> Read {
-        let turned = turn(Input::Borrowed(&bytes), 0);
+        let bytes = &mut unread.bytes;
+        let turned = turn(Input::Borrowed(bytes), 0);
         self.turned(&turned, 0);
         bytes.advance(turned.consumed.min(bytes.len()));
-        self.rest = match bytes {
-            bytes if bytes.is_empty() => Rest::Empty,
-            bytes if goes_on(&turned.next) => Rest::Unread(bytes),
-            bytes => keep(&bytes, turned.expects, counters),
+        self.rest = match unread {
+            unread if unread.bytes.is_empty() => Rest::Empty,
+            // All of it stays allocated, and counted, to the end.
+            unread if goes_on(&turned.next) => Rest::Unread(unread),
+            unread => keep(&unread.bytes, turned.expects, counters),
         };
         Read::Turned(turned.next)
     }
@@ -153,7 +175,7 @@ impl Reader {
         let rest = all.get(turned.consumed..).unwrap_or_default();
         self.rest = match rest {
             [] => Rest::Empty,
-            rest if goes_on(&turned.next) => Rest::Unread(Bytes::copy_from_slice(rest)),
+            rest if goes_on(&turned.next) => Rest::unread(Bytes::copy_from_slice(rest), counters),
             rest => keep(rest, turned.expects, counters),
         };
         Poll::Ready(Ok(Read::Turned(turned.next)))
@@ -183,7 +205,7 @@ impl Reader {
         self.turned(&turned, 0);
         bytes.advance(turned.consumed.min(bytes.len()));
         if !bytes.is_empty() {
-            self.rest = Rest::Unread(bytes);
+            self.rest = Rest::unread(bytes, counters);
         }
         Poll::Ready(Ok(Read::Turned(turned.next)))
     }
@@ -240,6 +262,6 @@ fn keep(rest: &[u8], expects: Option<usize>, counters: &Arc<Counters>) -> Rest {
             let memory = Memory::of(bytes.capacity(), counters);
             Rest::Large(Box::new(Large { bytes, size, memory }))
         }
-        _ => Rest::Partial(rest.to_vec()),
+        _ => Rest::partial(rest, counters),
     }
 }

@@ -171,7 +171,7 @@ async fn turn_away(
         _ => doors.notices.warn(kind, format_args!("refused: {who}: {why}")),
     }
     if !refusal.answer.is_empty() {
-        let mut reader = Reader::new(half, Vec::new());
+        let mut reader = Reader::new(half, Vec::new(), &doors.broker.counters);
         let _ = timeout(TURNED_AWAY, reader.drain()).await;
     }
 }
@@ -234,7 +234,7 @@ async fn begin(
     Some(Client {
         broker: broker.clone(),
         doors: Arc::clone(doors),
-        reader: Reader::new(half, behind),
+        reader: Reader::new(half, behind, &broker.counters),
         link,
         session,
         conversation,

@@ -232,6 +232,32 @@ async fn a_publisher_that_is_a_busy_subscriber_too_is_paused_all_the_same() {
 
 // ---- what was read ----
 
+#[tokio::test(start_paused = true)]
+async fn what_a_connection_keeps_between_two_reads_is_counted_as_held() {
+    let server = server(Limits::default()).await;
+    let _crowd = crowd(&server).await;
+    let mut publisher = client(&server, "p").await;
+    quiet().await;
+    let held = || server.counters().held_bytes.load(SeqCst);
+    let before = held();
+    // The beginning of a packet, of a large one, and packets that wait for their turn.
+    for (size, part) in [(30_000, 20_000), (50_000, 20_000)] {
+        let bytes = packet(Outgoing::new("nobody", vec![b'x'; size]), 0);
+        let (first, second) = bytes.split_at(part);
+        publisher.send_bytes(first).await.unwrap();
+        quiet().await;
+        assert!(held() - before >= 20_000, "{} of 20,000 bytes", held() - before);
+        publisher.send_bytes(second).await.unwrap();
+        quiet().await;
+        assert_eq!(held(), before);
+    }
+    publisher.send_bytes(&flood(QOS0, false)).await.unwrap();
+    under_way(&server).await;
+    assert!(held() - before >= 2_000, "{} bytes", held() - before);
+    publisher.ping().await.unwrap();
+    assert_eq!(held(), before);
+}
+
 /// [MQTT-3.14.4-3]: a will is discarded when DISCONNECT has come, also when it is still behind other work as
 /// the first write to its client fails.
 #[tokio::test(start_paused = true)]
