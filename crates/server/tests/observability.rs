@@ -163,7 +163,6 @@ async fn a_new_sys_interval_holds_at_once() {
     server.shutdown().await;
 }
 
-/// Law 10, from one scrape.
 fn whole_packets_are_all_that_came_and_went(samples: &BTreeMap<String, f64>) {
     for (of_packets, in_all) in [
         ("aldis_packet_bytes_received_total", "aldis_bytes_received_total"),
@@ -174,6 +173,7 @@ fn whole_packets_are_all_that_came_and_went(samples: &BTreeMap<String, f64>) {
     }
 }
 
+/// Law 10, from one scrape.
 fn check_ledger(samples: &BTreeMap<String, f64>) {
     let dropped: f64 =
         samples.iter().filter(|(name, _)| name.starts_with("aldis_dropped_total{")).map(|(_, n)| n).sum();
