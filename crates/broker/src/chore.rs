@@ -7,7 +7,9 @@ use crate::broker::Broker;
 use crate::command::Answer;
 use crate::subscribe::SubscribeChore;
 use crate::timers::Timer;
-use aldis_session::{Discarded, Group, Publication, Remains, RetainedLimit, Session, Subscription};
+use aldis_session::{
+    Discarded, GivenBack, Group, Publication, Remains, RetainedLimit, Session, Subscription,
+};
 use aldis_store::{Record, Sequence};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -135,11 +137,10 @@ impl<R> Broker<R> {
             let ledger = &mut session.outbox.lock().outbound.ledger;
             remains.settle(MESSAGES_A_STEP, ledger, &mut self.bench)
         };
-        let mut by_group: BTreeMap<u64, (Arc<Group>, Vec<Arc<Publication>>)> = BTreeMap::new();
-        for given in given_back {
-            let (_, publications) =
-                by_group.entry(given.group.number).or_insert_with(|| (given.group, Vec::new()));
-            publications.push(given.publication);
+        let mut by_group: BTreeMap<u64, (Arc<Group>, Vec<_>)> = BTreeMap::new();
+        for GivenBack { group, publication, number } in given_back {
+            let (_, publications) = by_group.entry(group.number).or_insert_with(|| (group, Vec::new()));
+            publications.push((number, publication));
         }
         for (group, publications) in by_group.into_values() {
             group.take_back(publications, &mut self.bench);

@@ -107,7 +107,7 @@ impl Retained {
         let old = tree.get(&publication.topic);
         let (new_bytes, old_bytes) =
             (publication.weight() + way(&publication.topic), old.map_or(0, Stored::weight));
-        let held = usize::try_from(counters.held_bytes.load(Relaxed)).unwrap_or(0);
+        let watermark = limits.memory_watermark;
         let messages = tree.len() + usize::from(old.is_none());
         let bytes = self.bytes() + new_bytes - old_bytes;
         if new_bytes <= old_bytes {
@@ -116,8 +116,10 @@ impl Retained {
             Some(RetainedLimit::Messages(limits.retained_messages))
         } else if bytes > limits.retained_bytes {
             Some(RetainedLimit::Bytes(limits.retained_bytes))
-        } else if held > limits.memory_watermark {
-            Some(RetainedLimit::Watermark(limits.memory_watermark))
+        } else if bytes > watermark / 4 * 3 {
+            Some(RetainedLimit::WatermarkShare(watermark))
+        } else if counters.holds_more_than(watermark) {
+            Some(RetainedLimit::Watermark(watermark))
         } else {
             None
         }

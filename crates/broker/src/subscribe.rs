@@ -14,10 +14,13 @@ use aldis_store::{Record, Sequence};
 use aldis_topic::TopicFilter;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Filters handled in one step, and so the longest that the routes are held for writing.
 const FILTERS_A_STEP: usize = 64;
+
+/// Subscriptions that a session gets at the memory watermark, too: clients that connect anew, as they do
+/// after a fault, are served.
+const SUBSCRIPTIONS_AT_LEAST: usize = 16;
 
 /// What is asked of one filter.
 enum Wish {
@@ -129,9 +132,11 @@ impl<R> Broker<R> {
         let Some(entry) = self.entries.get_mut(&session) else { return ReasonCode::UnspecifiedError };
         let known = entry.subscriptions.get(filter.text()).cloned();
         let is_new = known.is_none();
-        let held = usize::try_from(self.counters.held_bytes.load(Relaxed)).unwrap_or(0);
-        let is_full = entry.subscriptions.len() >= self.limits.subscriptions;
-        if is_new && (is_full || held > self.limits.memory_watermark) {
+        let count = entry.subscriptions.len();
+        let is_full = count >= self.limits.subscriptions;
+        let is_tight =
+            count >= SUBSCRIPTIONS_AT_LEAST && self.counters.holds_more_than(self.limits.memory_watermark);
+        if is_new && (is_full || is_tight) {
             let why = if is_full {
                 FilterRefusal::Subscriptions { limit: self.limits.subscriptions }
             } else {

@@ -246,3 +246,47 @@ fn many_groups_and_replays_of_one_session_cost_no_search() {
     let retained = stage.retained.bytes() as i64;
     assert_eq!(held(&stage)[3], retained - stage.retained.get("$SYS/one").unwrap().weight() as i64);
 }
+
+/// A client that repeats a large SUBSCRIBE while its retained messages wait for an acknowledgement has each
+/// replay once.
+#[test]
+fn replays_that_wait_do_not_pile_up() {
+    let mut stage = Stage::new(Limits { in_flight: 1, ..Limits::default() });
+    stage.retain(vec![publication("a/1", "x", QoS::AtLeastOnce), publication("a/2", "x", QoS::AtLeastOnce)]);
+    let client = stage.connect(asks("c", 0));
+    stage.subscribe(&client, &["a/#"]);
+    stage.pump(&client);
+    let filters: Vec<String> = (0..1_000).map(|number| format!("a/{number}")).collect();
+    let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+    for _ in 0..50 {
+        stage.subscribe(&client, &filters);
+    }
+    let waiting = client.session.outbox.lock().waiting_replays();
+    assert!(waiting <= 3 * 1_000, "{waiting}");
+    for _ in 0..50 {
+        stage.unsubscribe(&client, &filters);
+        stage.subscribe(&client, &filters);
+    }
+    let waiting = client.session.outbox.lock().waiting_replays();
+    assert!(waiting <= 3 * 1_000, "{waiting}");
+}
+
+/// A long queue of which nothing can be sent is gone through in parts, and what follows it is sent.
+#[test]
+fn a_queue_of_expired_messages_is_left_in_parts() {
+    let mut stage = stage();
+    let client = stage.connect(asks("c", 100));
+    stage.subscribe(&client, &["a"]);
+    stage.detach(&client, Ending::Lost);
+    let expires_at = Some(stage.now + Duration::from_secs(10));
+    for _ in 0..20_000 {
+        stage.publish(Publication { expires_at, ..publication("a", "short-lived", QoS::AtLeastOnce) });
+    }
+    stage.publish_text("a", "lasts");
+    stage.pass(11);
+    let client = stage.connect(asks("c", 100));
+    assert!(stage.bench.counters().expired.load(Relaxed) < 20_000, "not all at once");
+    stage.pump(&client);
+    assert_eq!(client.session.outbox.lock().outbound.in_flight(), 1);
+    assert_eq!(stage.bench.counters().expired.load(Relaxed), 20_000);
+}

@@ -93,8 +93,7 @@ impl BrokerHandle {
 
     /// Whether what is held for all clients together is above the watermark.
     pub(crate) fn memory_full(&self) -> bool {
-        let held = usize::try_from(self.counters.held_bytes.load(Relaxed)).unwrap_or(0);
-        held > self.memory_watermark.load(Relaxed)
+        self.counters.holds_more_than(self.memory_watermark.load(Relaxed))
     }
 
     /// Whether the Broker has ended.

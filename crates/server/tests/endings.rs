@@ -11,10 +11,16 @@
 mod harness;
 
 use aldis_client::{Client, Options, Outgoing, Received};
-use aldis_packet::{Packet, PacketType, ProtocolVersion, ReasonCode};
-use aldis_server::{Act, Limits, Server, Settings};
+use aldis_packet::{PacketType, ProtocolVersion, ReasonCode};
+use aldis_server::transport::ReadHalf;
+use aldis_server::{Limits, Server, Settings};
 use harness::*;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
 fn reasons(peers: &[(Vec<Received>, Option<ReasonCode>)]) -> Vec<Option<ReasonCode>> {
@@ -229,27 +235,39 @@ async fn nothing_follows_a_disconnect() {
     }
 }
 
+/// A transport that panics when it is read, as soon as it is told to.
+struct Panics {
+    inner: ReadHalf,
+    now: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Panics {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        assert!(!self.now.load(Relaxed), "the transport panics, as this test wants");
+        Pin::new(&mut self.inner).poll_read(cx, buffer)
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_dies_leaves_nothing_undone() {
-    // Finding 6: a policy that panics kills the task in the middle of a batch.
-    let policy = Policy(|_: &str, act, topic: &str| {
-        assert!(!(act == Act::Publish && topic == "panic"), "the policy panics, as this test wants");
-        true
-    });
-    let server = server_with_rights(Limits::default(), Arc::new(policy)).await;
+    // Finding 6: a transport that panics when it is read kills the task.
+    let server = server(Limits::default()).await;
     let mut witness = client(&server, "witness").await;
     subscribe(&mut witness, "#", QOS0).await;
-    let mut victim = connect(&server, Options::new("v").will(Outgoing::new("will", "gone"))).await;
-    // One read: a message at QoS 1, which is answered, an acknowledgement, and the end.
-    let mut bytes = Vec::new();
-    for (id, topic) in [(1, "good"), (2, "panic")] {
-        let id = aldis_packet::PacketId::new(id);
-        let message = Outgoing::new(topic, topic).qos(QOS1);
-        Packet::Publish(message.to_packet(id)).encode(ProtocolVersion::V5, &mut bytes);
-    }
-    victim.send_bytes(&bytes).await.unwrap();
-    // At once: nobody else does anything that could write it by chance.
+    let (mut connection, stream, _) = aldis_server::transport::memory::pair(CAPACITY);
+    let panics = Arc::new(AtomicBool::new(false));
+    connection.read = Box::new(Panics { inner: connection.read, now: Arc::clone(&panics) });
+    server.accept(connection, false);
+    let options = Options::new("v").will(Outgoing::new("will", "gone"));
+    let (mut victim, _) = connect_over(stream, options).await;
+    victim.publish(Outgoing::new("good", "good")).await.unwrap();
     assert_eq!(text(&mut witness).await, "good");
+    panics.store(true, Relaxed);
+    victim.publish(Outgoing::new("never", "read")).await.unwrap();
     assert_eq!(text(&mut witness).await, "gone");
     let (before, reason) = to_the_end(&mut victim).await;
     assert_eq!((before, reason), (Vec::new(), None));

@@ -163,6 +163,16 @@ async fn a_new_sys_interval_holds_at_once() {
     server.shutdown().await;
 }
 
+fn whole_packets_are_all_that_came_and_went(samples: &BTreeMap<String, f64>) {
+    for (of_packets, in_all) in [
+        ("aldis_packet_bytes_received_total", "aldis_bytes_received_total"),
+        ("aldis_packet_bytes_sent_total", "aldis_bytes_sent_total"),
+    ] {
+        let by_type = samples.iter().filter(|(name, _)| name.starts_with(of_packets));
+        assert_eq!(by_type.map(|(_, bytes)| bytes).sum::<f64>(), samples[in_all], "{of_packets}");
+    }
+}
+
 /// Law 10, from one scrape.
 fn check_ledger(samples: &BTreeMap<String, f64>) {
     let dropped: f64 =
@@ -249,14 +259,7 @@ async fn the_ledger_can_be_checked_from_one_scrape() {
     ] {
         assert_eq!(samples[name], value, "{name}");
     }
-    // Whole packets are all that came and went.
-    for (of_packets, in_all) in [
-        ("aldis_packet_bytes_received_total", "aldis_bytes_received_total"),
-        ("aldis_packet_bytes_sent_total", "aldis_bytes_sent_total"),
-    ] {
-        let by_type = samples.iter().filter(|(name, _)| name.starts_with(of_packets));
-        assert_eq!(by_type.map(|(_, bytes)| bytes).sum::<f64>(), samples[in_all], "{of_packets}");
-    }
+    whole_packets_are_all_that_came_and_went(&samples);
     assert!(samples["aldis_queued_bytes"] > 0.0);
     assert!(samples["process_resident_memory_bytes"] >= samples["broker_heap_current"]);
 

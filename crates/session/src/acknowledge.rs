@@ -118,6 +118,6 @@ impl Outbound {
 
     /// The session ends: everything in flight and queued is left to whoever ends it.
     pub(crate) fn end(&mut self) -> Remains {
-        Remains { in_flight: self.window_mut().take_all(), queue: std::mem::take(self.queue_mut()) }
+        Remains::new(self.window_mut().take_all(), std::mem::take(self.queue_mut()))
     }
 }

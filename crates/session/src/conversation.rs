@@ -300,8 +300,10 @@ impl Conversation {
         let acknowledged = outbox.acknowledge(self.connection, &acks, bench);
         let overdrawn = outbox.overdrawn();
         let asks_groups = outbox.groups_with_work() > 0;
+        // What was appended before one that breaks a rule is owed a write, too.
+        let dirty = acknowledged == Ok(true) || (acknowledged.is_err() && outbox.mark_dirty());
         drop(outbox);
-        if answered || acknowledged == Ok(true) {
+        if answered || dirty {
             bench.dirty.push(Arc::clone(&self.session));
         }
         if asks_groups {

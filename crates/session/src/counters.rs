@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 pub enum DropReason {
     /// The queue of the client held `limits.queue_messages` or `limits.queue_bytes` already.
     QueueFull,
-    /// All messages held together were above `limits.memory_watermark`.
+    /// What is held for all clients together was above `limits.memory_watermark`.
     MemoryWatermark,
     /// A QoS 0 message for a client that is offline.
     Offline,
@@ -250,6 +250,13 @@ counted! {
         /// Bytes of memory held for clients: messages that anybody keeps, each once; places in queues and
         /// windows; bytes that a client does not read; wills, subscriptions, aliases.
         held_bytes,
+    }
+}
+
+impl Counters {
+    /// Whether more than so many bytes of memory are held for clients.
+    pub fn holds_more_than(&self, bytes: usize) -> bool {
+        usize::try_from(self.held_bytes.load(Relaxed)).is_ok_and(|held| held > bytes)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::outbox::AfterWrite;
 use crate::segments::{Batch, Wrote};
 use crate::session::Session;
 use crate::workbench::Workbench;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Writes that one visit makes at most.
 const ROUNDS: usize = 2;
@@ -15,8 +16,10 @@ const ROUNDS: usize = 2;
 /// Writes what the Outbox of `session` holds, if it is dirty.
 pub fn flush(session: &Session, bench: &mut Workbench) {
     for _ in 0..ROUNDS {
-        let Some(batch) = session.outbox.lock().take() else { return };
-        match (Writing { session, bench, batch: Some(batch) }).write() {
+        let Some(mut batch) = session.outbox.lock().take() else { return };
+        let wrote = write(&mut batch);
+        bench.tally.bytes_sent += batch.sent as u64;
+        match session.outbox.lock().written(batch, wrote, bench) {
             AfterWrite::Done => return,
             AfterWrite::MoreCame => {}
         }
@@ -24,29 +27,8 @@ pub fn flush(session: &Session, bench: &mut Workbench) {
     session.outbox.lock().hand_over();
 }
 
-/// A write under way. A transport that panics has lost its connection: the Outbox is not left to a
-/// writer that is gone.
-struct Writing<'a> {
-    session: &'a Session,
-    bench: &'a mut Workbench,
-    batch: Option<Batch>,
-}
-
-impl Writing<'_> {
-    fn write(mut self) -> AfterWrite {
-        let wrote = self.batch.as_mut().map_or(Wrote::All, Batch::write);
-        self.wrote(wrote)
-    }
-
-    fn wrote(&mut self, wrote: Wrote) -> AfterWrite {
-        let Some(batch) = self.batch.take() else { return AfterWrite::Done };
-        self.bench.tally.bytes_sent += batch.sent as u64;
-        self.session.outbox.lock().written(batch, wrote, self.bench)
-    }
-}
-
-impl Drop for Writing<'_> {
-    fn drop(&mut self) {
-        self.wrote(Wrote::Failed);
-    }
+/// A transport may be somebody else's code. One that panics has lost its connection, and keeps nobody from
+/// writing to all others.
+fn write(batch: &mut Batch) -> Wrote {
+    catch_unwind(AssertUnwindSafe(|| batch.write())).unwrap_or(Wrote::Failed)
 }

@@ -55,8 +55,9 @@ struct Member {
     online: bool,
     /// How often the member said that it has room.
     freed: u64,
-    /// Up to here it was shown what waits, and may not receive it.
+    /// Up to here it was shown what waits, and may not receive it; and how many had come back by then.
     shown: u64,
+    returns: u64,
 }
 
 struct Inner {
@@ -68,7 +69,11 @@ struct Inner {
     /// The member that was chosen last.
     last: u64,
     queue: Line<Arc<Publication>>,
+    /// The number given last at the end of the queue, and the lowest given at its front.
     numbers: u64,
+    front: u64,
+    /// How many messages came back to the queue.
+    returns: u64,
     /// Messages that members carry from the queue to their Outbox.
     in_transit: usize,
     ledger: Ledger,
@@ -111,6 +116,8 @@ impl Group {
             last: 0,
             queue: Line::default(),
             numbers: FIRST_NUMBER,
+            front: FIRST_NUMBER,
+            returns: 0,
             in_transit: 0,
             ledger: Ledger::default(),
         };
@@ -136,7 +143,7 @@ impl Group {
             }
         }
         drop(inner);
-        let allowed = self.reaches_somebody(offering.topic);
+        let allowed = self.reaches_somebody(offering.topic, bench);
         let mut inner = self.inner.lock();
         self.keep(&mut inner, offering, allowed, bench);
         if inner.in_transit == 0 {
@@ -145,9 +152,10 @@ impl Group {
     }
 
     /// Whether any member, ready or not, may receive from this topic (law 11).
-    fn reaches_somebody(&self, topic: &str) -> bool {
+    fn reaches_somebody(&self, topic: &str, bench: &mut Workbench) -> bool {
         let mut after = 0;
         loop {
+            bench.works(1);
             let next = self.inner.lock().members.range(after..).next().map(|(number, member)| {
                 after = number + 1;
                 Arc::clone(&member.subscription)
@@ -231,6 +239,9 @@ impl Group {
                 Found::More => {}
             }
         }
+        if has_carried {
+            self.tell(self.inner.lock(), None);
+        }
         session.tell_group_work(self);
         None
     }
@@ -291,13 +302,15 @@ impl Group {
 
     /// Adds a member, or leaves it as it is if the session is one already.
     pub fn join(self: &Arc<Self>, subscription: &Arc<Subscription>) {
-        let mut inner = self.inner.lock();
         let number = subscription.session.number;
+        // A long SUBSCRIBE may come to its end after its connection.
+        let online = subscription.session.is_online();
+        let mut inner = self.inner.lock();
         if let Entry::Vacant(place) = inner.members.entry(number) {
             let subscription = Arc::clone(subscription);
-            place.insert(Member { subscription, online: true, freed: 0, shown: 0 });
-            inner.ready.insert(number);
-            inner.online += 1;
+            place.insert(Member { subscription, online, freed: 0, shown: 0, returns: 0 });
+            inner.online += usize::from(online);
+            inner.is_ready(number);
         }
         self.tell(inner, None);
     }
@@ -339,19 +352,19 @@ impl Group {
         self.tell(inner, None);
     }
 
-    /// Messages come back from a member whose session ended: they go to the front, in their order.
-    /// With nobody left they are dropped and counted.
-    pub fn take_back(self: &Arc<Self>, publications: Vec<Arc<Publication>>, bench: &mut Workbench) {
+    /// Places at the front for so many messages that will come back; answers the first of their numbers.
+    pub(crate) fn reserve(&self, count: usize) -> u64 {
         let mut inner = self.inner.lock();
-        for publication in publications.into_iter().rev() {
-            if inner.members.is_empty() {
-                inner.offered(bench);
-                let reason = DropReason::session_ended(publication.qos);
-                inner.ledger.drop_delivery(reason, 1, &mut bench.tally);
-            } else {
-                let number = inner.queue.first().unwrap_or(inner.numbers) - 1;
-                inner.comes_back(number, publication, bench);
-            }
+        inner.front -= count as u64;
+        inner.front
+    }
+
+    /// Messages come back from a member whose session ended, each to the place of its number. With nobody
+    /// left they are dropped and counted.
+    pub fn take_back(self: &Arc<Self>, publications: Vec<(u64, Arc<Publication>)>, bench: &mut Workbench) {
+        let mut inner = self.inner.lock();
+        for (number, publication) in publications {
+            inner.comes_back(number, publication, bench);
         }
         self.tell(inner, None);
     }
@@ -371,6 +384,10 @@ impl Inner {
     fn find(&mut self, session: u64, identity: &Identity) -> Found {
         let Some(member) = self.members.get_mut(&session) else { return Found::Nothing };
         member.freed += 1;
+        if member.returns != self.returns {
+            // What came back may stand before what it was shown.
+            (member.shown, member.returns) = (0, self.returns);
+        }
         if !member.online {
             member.online = true;
             self.online += 1;
@@ -399,10 +416,10 @@ impl Inner {
 
     fn is_offline(&mut self, session: u64) {
         self.ready.remove(&session);
-        if let Some(member) = self.members.get_mut(&session)
-            && std::mem::take(&mut member.online)
-        {
-            self.online -= 1;
+        if let Some(member) = self.members.get_mut(&session) {
+            self.online -= usize::from(std::mem::take(&mut member.online));
+            // Its rights may be others when it comes again.
+            member.shown = 0;
         }
     }
 
@@ -431,13 +448,15 @@ impl Inner {
         bench.tally.held_bytes -= Waiting::place(publication) as i64;
     }
 
-    /// A message comes back, to where it stood. Members that were shown what is behind it look again.
+    /// A message comes back, to the place of its number. With nobody left it is dropped and counted.
     fn comes_back(&mut self, number: u64, publication: Arc<Publication>, bench: &mut Workbench) {
         self.offered(bench);
-        self.waits(number, publication, bench);
-        for member in self.members.values_mut() {
-            member.shown = member.shown.min(number);
+        if self.members.is_empty() {
+            let reason = DropReason::session_ended(publication.qos);
+            return self.ledger.drop_delivery(reason, 1, &mut bench.tally);
         }
+        self.returns += 1;
+        self.waits(number, publication, bench);
     }
 
     fn offered(&mut self, bench: &mut Workbench) {

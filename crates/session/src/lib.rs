@@ -52,7 +52,7 @@ pub use handshake::{First, Negotiated, Refusal, first_packet, refuse, refuse_wit
 pub use inbound::Inbound;
 pub use limits::{Limits, RetainedLimit};
 pub use memory::Memory;
-pub use outbound::{ClientTerms, Line, Offered, Outbound};
+pub use outbound::{ClientTerms, Offered, Outbound, Passage};
 pub use outbox::{AfterWrite, Errands, Outbox, State};
 pub use publication::{Offering, Publication};
 pub use publishing::{Held, HeldBatch};

@@ -41,7 +41,8 @@ pub struct Limits {
     pub receive_maximum: u16,
     /// Messages that wait for one client. 100,000: a night of telemetry at one a second.
     pub queue_messages: usize,
-    /// Bytes of the messages that wait for one client. 64 MiB.
+    /// Bytes of the messages that wait for one client, and, beside them, of those that are in flight to it and
+    /// kept to be sent again. 64 MiB.
     pub queue_bytes: usize,
     /// Whether QoS 0 messages wait for a client that is offline. No: the standard lets them go,
     /// and a device that comes back wants the newest reading, not the oldest.
@@ -69,8 +70,9 @@ pub struct Limits {
     /// Encoded acknowledgements and other answers that a client may leave unread before it is
     /// disconnected with 0x97. 1 MiB is a quarter of a million of them.
     pub answers_bytes: usize,
-    /// Bytes of messages held for all clients together, retained ones included, above which
-    /// publishers are slowed and nothing more is queued. 512 MiB; the binary sets half of the
+    /// Bytes held for all clients together (messages, each once, places in queues, unread bytes, wills,
+    /// subscriptions) above which publishers are slowed, nothing more is queued, and no filter beyond the
+    /// first few of a session is added; retained messages get three quarters of it. 512 MiB; the binary sets half of the
     /// machine's memory.
     pub memory_watermark: usize,
 }
@@ -116,6 +118,9 @@ pub enum RetainedLimit {
     Bytes(usize),
     /// `limits.memory_watermark`.
     Watermark(usize),
+    /// What retained messages may take of it: three quarters, so that they cannot keep all others from
+    /// queueing for good.
+    WatermarkShare(usize),
 }
 
 impl fmt::Display for RetainedLimit {
@@ -125,6 +130,9 @@ impl fmt::Display for RetainedLimit {
             RetainedLimit::Bytes(limit) => write!(f, "limits.retained_bytes ({limit}) is reached"),
             RetainedLimit::Watermark(limit) => {
                 write!(f, "limits.memory_watermark ({limit} bytes) is reached by all that is held")
+            }
+            RetainedLimit::WatermarkShare(limit) => {
+                write!(f, "three quarters of limits.memory_watermark ({limit} bytes) are retained messages")
             }
         }
     }

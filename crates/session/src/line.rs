@@ -81,6 +81,7 @@ impl<T: Waiting> Line<T> {
         match self.place(number) {
             Ok(index) => {
                 if let Some((_, place)) = self.places.get_mut(index) {
+                    debug_assert!(place.is_none(), "a number is given once");
                     *place = Some(thing);
                 }
             }

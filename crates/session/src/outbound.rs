@@ -19,6 +19,13 @@ use aldis_packet::{PacketId, PacketType, ProtocolVersion, PublishHead, QoS};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Bytes in flight that a client gets at the memory watermark, too: whoever reads and acknowledges goes on,
+/// whatever others hold.
+const KEPT_AT_LEAST: usize = 64 << 10;
+
+/// Messages that one refill takes out of the queue; more than fit into its bytes, if they are sent.
+const REFILLED_AT_ONCE: usize = 4096;
+
 /// Expired messages that one new message takes out of a full queue at most: it needs one place.
 const EXPIRED_AT_ONCE: usize = 64;
 
@@ -41,7 +48,7 @@ pub struct ClientTerms {
 
 /// What the Outbox can do with a delivery at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Line {
+pub enum Passage {
     /// Bytes can be appended.
     Open,
     /// The client is connected, its socket is full.
@@ -61,9 +68,9 @@ pub enum Offered {
     Dropped(DropReason),
     /// Its message expiry interval had passed; counted.
     Expired,
-    /// Only for shared subscriptions: this member can take nothing now.
+    /// Only for shared subscriptions and replays, which come again: this client can take nothing now.
     Full,
-    /// No active subscription of this session asks for it.
+    /// No active subscription of this session asks for it, or, for those two, its client may not receive it.
     NotConcerned,
 }
 
@@ -80,6 +87,8 @@ pub struct Outbound {
     outstanding: u16,
     /// Slot that is sent again next, while a resumed session catches up.
     resend: Option<u64>,
+    /// A refill stopped after many messages of which none was sent: its Client goes on with it.
+    pub(crate) refills_on: bool,
     window: Window,
     /// Bytes of the messages that the window keeps to send them again.
     kept_bytes: usize,
@@ -97,6 +106,7 @@ impl Outbound {
             limits,
             outstanding: 0,
             resend: None,
+            refills_on: false,
             window: Window::default(),
             kept_bytes: 0,
             queue: Queue::default(),
@@ -166,13 +176,13 @@ impl Outbound {
             && self.kept_bytes <= self.limits.queue_bytes
     }
 
-    /// Whether a new message may be sent now. At the memory watermark what has to be kept goes out one
-    /// message at a time: the next one waits, or is dropped, as in a queue.
+    /// Whether a new message may be sent now. At the memory watermark only so many bytes are kept in flight:
+    /// what is beyond them waits in its shared subscription, or is dropped, as it is in a queue.
     fn has_room_for(&self, terms: &Terms, bench: &Workbench) -> bool {
         if terms.qos == QoS::AtMostOnce {
             return true;
         }
-        let tight = bench.memory_full && self.keeps(terms) && self.window.in_use() > 0;
+        let tight = bench.memory_full && self.keeps(terms) && self.kept_bytes > KEPT_AT_LEAST;
         self.has_room() && !tight
     }
 
@@ -187,7 +197,7 @@ impl Outbound {
         &mut self,
         offering: &Offering<'_>,
         terms: Terms,
-        line: Line,
+        passage: Passage,
         bytes: &mut Segments,
         bench: &mut Workbench,
     ) -> Offered {
@@ -198,10 +208,10 @@ impl Outbound {
         }
         let qos = terms.qos;
         let fits = self.has_room_for(&terms, bench);
-        if line == Line::Open && fits && !self.queue.has_before(qos) {
+        if passage == Passage::Open && fits && !self.queue.has_before(qos) {
             return self.send(offering, terms, bytes, bench);
         }
-        if qos == QoS::AtMostOnce && line == Line::Offline && !self.limits.queue_qos0 {
+        if qos == QoS::AtMostOnce && passage == Passage::Offline && !self.limits.queue_qos0 {
             return self.drop_one(DropReason::Offline, bench);
         }
         self.enqueue(offering, terms, bench)
@@ -213,14 +223,14 @@ impl Outbound {
         &mut self,
         offering: &Offering<'_>,
         terms: Terms,
-        line: Line,
+        passage: Passage,
         bytes: &mut Segments,
         bench: &mut Workbench,
     ) -> Offered {
-        if line != Line::Open || !self.has_room_for(&terms, bench) || self.queue.has_before(terms.qos) {
+        if passage != Passage::Open || !self.has_room_for(&terms, bench) || self.queue.has_before(terms.qos) {
             return Offered::Full;
         }
-        self.offer(offering, terms, line, bytes, bench)
+        self.offer(offering, terms, passage, bytes, bench)
     }
 
     fn enqueue(&mut self, offering: &Offering<'_>, terms: Terms, bench: &mut Workbench) -> Offered {
@@ -372,7 +382,14 @@ impl Outbound {
     /// Moves what waits into `bytes`, up to `limit` bytes: first what is sent again after a resume,
     /// then the queue.
     pub fn refill(&mut self, limit: usize, bytes: &mut Segments, bench: &mut Workbench) {
+        self.refills_on = false;
+        let mut taken = 0;
         while bytes.len() < limit {
+            if taken == REFILLED_AT_ONCE {
+                self.refills_on = true;
+                return;
+            }
+            taken += 1;
             if let Some(number) = self.resend {
                 if !self.send_again(number, bytes, bench) {
                     return;

@@ -10,7 +10,7 @@
 use crate::counters::DropReason;
 use crate::delivery::Terms;
 use crate::group::Group;
-use crate::outbound::{ClientTerms, Line, Offered, Outbound};
+use crate::outbound::{ClientTerms, Offered, Outbound, Passage};
 use crate::publication::Offering;
 use crate::remains::{Discarded, Remains};
 use crate::replay::Replays;
@@ -73,6 +73,9 @@ struct GroupWork {
     numbers: BTreeSet<u64>,
 }
 
+/// Groups that were left, in the list of those to ask, beyond as many as there are.
+const SPARE_TURNS: usize = 32;
+
 /// Bytes that one refill appends before it lets go of the lock.
 const REFILL: usize = 64 << 10;
 
@@ -94,8 +97,9 @@ pub struct Outbox {
     pub(crate) replays: Replays,
     /// Bytes that the client does not read, as they are counted as held.
     unread: usize,
-    /// A replay waits for the window, not for the socket.
-    pub(crate) replay_waits: bool,
+    /// A replay or a shared subscription was refused although the socket takes bytes: the next time to try
+    /// is an acknowledgement.
+    waits_for_ack: bool,
 }
 
 impl Outbox {
@@ -113,7 +117,7 @@ impl Outbox {
             group_work: None,
             replays: Replays::default(),
             unread: 0,
-            replay_waits: false,
+            waits_for_ack: false,
         }
     }
 
@@ -132,13 +136,17 @@ impl Outbox {
         self.bytes.len()
     }
 
-    pub(crate) fn line(&self) -> Line {
+    pub(crate) fn passage(&self) -> Passage {
         match self.state {
-            State::Offline | State::Closed => Line::Offline,
-            _ if self.farewell.is_some() => Line::Offline,
-            State::Resuming | State::Blocked => Line::Busy,
+            State::Offline | State::Closed => Passage::Offline,
+            _ if self.farewell.is_some() => Passage::Offline,
+            State::Resuming | State::Blocked => Passage::Busy,
             State::Idle | State::Dirty | State::Writing => {
-                if self.bytes.len() < self.outbound.limits.outbox_bytes { Line::Open } else { Line::Busy }
+                if self.bytes.len() < self.outbound.limits.outbox_bytes {
+                    Passage::Open
+                } else {
+                    Passage::Busy
+                }
             }
         }
     }
@@ -159,17 +167,17 @@ impl Outbox {
             bench.tally.offered += 1;
             return (self.outbound.drop_one(DropReason::session_ended(terms.qos), bench), false);
         }
-        let line = self.line();
+        let passage = self.passage();
         let offered = if shared {
-            self.outbound.offer_shared(offering, terms, line, &mut self.bytes, bench)
+            self.outbound.offer_shared(offering, terms, passage, &mut self.bytes, bench)
         } else {
-            self.outbound.offer(offering, terms, line, &mut self.bytes, bench)
+            self.outbound.offer(offering, terms, passage, &mut self.bytes, bench)
         };
         (offered, offered == Offered::Accepted && self.mark_dirty())
     }
 
     /// Idle with bytes becomes Dirty; true if it did, and so belongs to the caller.
-    fn mark_dirty(&mut self) -> bool {
+    pub(crate) fn mark_dirty(&mut self) -> bool {
         let dirty = self.state == State::Idle && !self.bytes.is_empty();
         if dirty {
             self.state = State::Dirty;
@@ -187,7 +195,7 @@ impl Outbox {
         self.farewell = None;
         self.last_words = false;
         self.handed_over = false;
-        self.replay_waits = false;
+        self.waits_for_ack = false;
         self.outbound.identity = identity;
         self.outbound.attach(terms);
         self.connection
@@ -213,6 +221,7 @@ impl Outbox {
             return false;
         }
         self.bytes.open(&mut bench.spare).extend_from_slice(answers);
+        self.recount_unread(bench);
         self.mark_dirty()
     }
 
@@ -233,8 +242,9 @@ impl Outbox {
         for (kind, id, reason) in acks {
             self.outbound.acknowledge(*kind, *id, *reason, &mut self.bytes, bench)?;
         }
-        self.replay_waits = false;
-        if self.line() == Line::Open && self.outbound.has_backlog() {
+        self.recount_unread(bench);
+        self.waits_for_ack = false;
+        if self.passage() == Passage::Open && self.outbound.has_backlog() {
             self.outbound.refill(REFILL, &mut self.bytes, bench);
         }
         Ok(self.mark_dirty())
@@ -302,6 +312,13 @@ impl Outbox {
     /// Takes up to `count` messages out of the queue that expired in it; true if there may be more.
     pub fn expire_waiting(&mut self, count: usize, bench: &mut Workbench) -> bool {
         self.outbound.expire_waiting(count, bench)
+    }
+
+    /// Answers pile up behind a socket that is full.
+    fn recount_unread(&mut self, bench: &mut Workbench) {
+        if self.state == State::Blocked {
+            self.count_unread(self.bytes.len(), bench);
+        }
     }
 
     fn count_unread(&mut self, bytes: usize, bench: &mut Workbench) {
@@ -398,11 +415,35 @@ impl Outbox {
         }
     }
 
+    /// Whether a replay or a shared subscription could send something now. What waits in the client's own
+    /// queue comes first.
+    fn could_send(&self) -> bool {
+        self.passage() == Passage::Open
+            && self.bytes.len() < REFILL
+            && !self.outbound.has_backlog()
+            && !self.waits_for_ack
+    }
+
     fn wants_pump(&self) -> bool {
-        // What waits in the client's own queue comes first.
-        let room = self.line() == Line::Open && self.bytes.len() < REFILL && !self.outbound.has_backlog();
-        let replay = !self.replays.is_empty() && !self.replay_waits;
-        room && (replay || (self.groups_with_work() > 0 && self.outbound.has_room()))
+        let groups = self.groups_with_work() > 0 && self.outbound.has_room();
+        self.outbound.refills_on || (self.could_send() && (!self.replays.is_empty() || groups))
+    }
+
+    /// A replay or a shared subscription was refused. If that was not for the socket, which wakes its Client
+    /// when it takes bytes again, it was for the window or for memory, and waits for an acknowledgement.
+    pub(crate) fn refused(&mut self) {
+        self.waits_for_ack = self.passage() == Passage::Open && self.outbound.in_flight() > 0;
+    }
+
+    /// Goes on with a long queue of which nothing could be sent for a while. True if the caller now has to
+    /// flush.
+    pub(crate) fn refill_on(&mut self, bench: &mut Workbench) -> bool {
+        if !self.outbound.refills_on || self.passage() != Passage::Open || !self.lets_out() {
+            self.outbound.refills_on = false;
+            return false;
+        }
+        self.outbound.refill(REFILL, &mut self.bytes, bench);
+        self.mark_dirty()
     }
 
     /// A shared subscription waits for a word, or has messages.
@@ -418,23 +459,38 @@ impl Outbox {
 
     /// How many shared subscriptions wait for a word or have messages.
     pub(crate) fn groups_with_work(&self) -> usize {
-        self.group_work.as_ref().map_or(0, |work| work.in_turn.len())
+        self.group_work.as_ref().map_or(0, |work| work.numbers.len())
     }
 
     /// The next shared subscription to ask, as long as something of it could be sent.
     pub(crate) fn next_group(&mut self) -> Option<Arc<Group>> {
-        if !self.outbound.has_room() {
+        if !self.could_send() || !self.outbound.has_room() {
             return None;
         }
         let work = self.group_work.as_mut()?;
-        let next = work.in_turn.pop_front();
-        if let Some(group) = &next {
-            work.numbers.remove(&group.number);
-        }
-        if work.in_turn.is_empty() {
+        // One that was left meanwhile is passed over.
+        let next = loop {
+            match work.in_turn.pop_front() {
+                Some(group) if work.numbers.remove(&group.number) => break Some(group),
+                Some(_) => {}
+                None => break None,
+            }
+        };
+        if work.numbers.is_empty() {
             self.group_work = None;
         }
         next
+    }
+
+    /// The session is no member of this shared subscription any more.
+    pub(crate) fn no_work_for(&mut self, number: u64) {
+        let Some(work) = &mut self.group_work else { return };
+        work.numbers.remove(&number);
+        if work.numbers.is_empty() {
+            self.group_work = None;
+        } else if work.in_turn.len() > 2 * work.numbers.len() + SPARE_TURNS {
+            work.in_turn.retain(|group| work.numbers.contains(&group.number));
+        }
     }
 
     /// What the Client of connection number `connection` has to do now.

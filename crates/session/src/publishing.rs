@@ -274,16 +274,17 @@ fn route(
     if let Some(route) = last.as_deref().filter(same).and_then(|cached| cached.route.as_ref()) {
         return route.deliver(offering, bench);
     }
-    let route = bench.large_route(topic, generation).unwrap_or_else(|| {
+    let kept = bench.large_route(topic, generation);
+    let route = kept.unwrap_or_else(|| {
         let route = router.resolve(topic);
         bench.works(route.steps);
+        if route.targets.len() > SMALL_ROUTE {
+            bench.keep_large_route(topic, generation, &route);
+        }
         route
     });
     let matched = route.deliver(offering, bench);
     let is_small = route.targets.len() <= SMALL_ROUTE;
-    if !is_small {
-        bench.keep_large_route(topic, generation, &route);
-    }
     let route = is_small.then_some(route);
     match last {
         Some(cached) => {

@@ -2,8 +2,8 @@
 //! counted, or given back to a shared subscription.
 //!
 //! There may be a hundred thousand of them, so they are taken out of the Outbox at once and seen to in
-//! steps, the newest first: what is given back goes to the front of its group, and the oldest has to
-//! come to stand before the others.
+//! steps, the oldest first. What is given back goes to the front of its group: places for all of it are
+//! reserved when the first one goes.
 
 use crate::counters::{DropReason, Ledger};
 use crate::delivery::Delivery;
@@ -14,7 +14,7 @@ use crate::queue::Queue;
 use crate::window::Slot;
 use crate::workbench::Workbench;
 use aldis_packet::QoS;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// A message that a session which ended gives back to its shared subscription.
@@ -23,38 +23,45 @@ pub struct GivenBack {
     pub group: Arc<Group>,
     /// The message.
     pub publication: Arc<Publication>,
+    /// Its place there.
+    pub number: u64,
 }
 
 /// Messages of a session that ended.
 #[derive(Debug, Default)]
 pub struct Remains {
-    pub(crate) in_flight: VecDeque<Slot>,
-    pub(crate) queue: Queue,
+    in_flight: VecDeque<Slot>,
+    queue: Queue,
+    /// The next place at the front of each group, by its number.
+    places: BTreeMap<u64, u64>,
 }
 
 impl Remains {
+    pub(crate) fn new(in_flight: VecDeque<Slot>, queue: Queue) -> Remains {
+        Remains { in_flight, queue, places: BTreeMap::new() }
+    }
+
     /// Whether nothing is left to be seen to.
     pub fn is_empty(&self) -> bool {
         self.in_flight.is_empty() && self.queue.is_empty()
     }
 
-    /// Drops and counts the last `count` messages, but for what a shared subscription gets back: QoS 1 that
+    /// Drops and counts the next `count` messages, but for what a shared subscription gets back: QoS 1 that
     /// was not acknowledged, and whatever was never sent. A QoS 2 message that was sent goes to nobody else
-    /// [MQTT-4.8.2-5]. The answer is in the order in which the messages came.
+    /// [MQTT-4.8.2-5].
     pub fn settle(&mut self, count: usize, ledger: &mut Ledger, bench: &mut Workbench) -> Vec<GivenBack> {
         let mut given_back = Vec::new();
         for _ in 0..count {
             // In flight is QoS 1 or 2.
             let mut reason = DropReason::SessionEnded;
-            let back = if let Some(delivery) = self.queue.pop_back() {
-                leave_queue(&delivery, bench);
-                reason = DropReason::session_ended(delivery.terms.qos);
-                Some(delivery)
-            } else {
-                match self.in_flight.pop_back() {
-                    None => break,
-                    Some(Slot::Free) => continue,
-                    Some(slot) => leave_window(slot, bench),
+            let back = match self.in_flight.pop_front() {
+                Some(Slot::Free) => continue,
+                Some(slot) => leave_window(slot, bench),
+                None => {
+                    let Some(delivery) = self.queue.pop(true) else { break };
+                    leave_queue(&delivery, bench);
+                    reason = DropReason::session_ended(delivery.terms.qos);
+                    Some(delivery)
                 }
             };
             match back.and_then(|back| Some((back.terms.group?, back.publication))) {
@@ -62,11 +69,14 @@ impl Remains {
                 Some((group, publication)) => {
                     ledger.offered -= 1;
                     bench.tally.offered -= 1;
-                    given_back.push(GivenBack { group, publication });
+                    let most = 1 + self.in_flight.len() + self.queue.len();
+                    let next = self.places.entry(group.number).or_insert_with(|| group.reserve(most));
+                    let number = *next;
+                    *next += 1;
+                    given_back.push(GivenBack { group, publication, number });
                 }
             }
         }
-        given_back.reverse();
         given_back
     }
 }

@@ -5,7 +5,7 @@
 //! moment and never follows a newer live message (law 13).
 
 use crate::delivery::{SubscriptionIds, Terms};
-use crate::outbound::{Line, Offered};
+use crate::outbound::{Offered, Passage};
 use crate::outbox::Outbox;
 use crate::publication::{Offering, Publication};
 use crate::rights::Act;
@@ -26,14 +26,28 @@ pub struct Replay {
     number: u32,
 }
 
+impl Replay {
+    /// Whether it is the newest of its subscription, and not ended.
+    fn goes_on(&self) -> bool {
+        self.number == self.subscription.replay_number()
+    }
+}
+
 /// The replays of a session, which come one after the other. One that has ended by its subscription is
 /// passed over when its turn comes, so that a hundred thousand of them need no search.
 #[derive(Debug, Default)]
-pub(crate) struct Replays(Option<Box<Waiting>>);
+pub(crate) struct Replays(Option<Box<InTurn>>);
 
-/// In turn. Boxed by whoever holds it, because nearly nobody has any.
+/// Boxed by whoever holds it, because nearly nobody has any.
 #[derive(Debug, Default)]
-struct Waiting(VecDeque<Replay>);
+struct InTurn {
+    replays: VecDeque<Replay>,
+    /// At this length the ones that have ended are looked for.
+    clean_up_at: usize,
+}
+
+/// Replays that may have ended without being passed over yet, beyond as many as there are.
+const SPARE: usize = 32;
 
 impl Replays {
     pub(crate) fn is_empty(&self) -> bool {
@@ -41,23 +55,28 @@ impl Replays {
     }
 
     fn push(&mut self, replay: Replay) {
-        self.0.get_or_insert_default().0.push_back(replay);
+        let InTurn { replays, clean_up_at } = &mut **self.0.get_or_insert_default();
+        replays.push_back(replay);
+        if replays.len() > *clean_up_at {
+            replays.retain(Replay::goes_on);
+            *clean_up_at = 2 * replays.len() + SPARE;
+        }
     }
 
     fn first(&mut self) -> Option<&mut Replay> {
-        while let Some(waiting) = &mut self.0 {
-            match waiting.0.front() {
-                Some(replay) if replay.number == replay.subscription.replay_number() => break,
-                Some(_) => drop(waiting.0.pop_front()),
+        while let Some(in_turn) = &mut self.0 {
+            match in_turn.replays.front() {
+                Some(replay) if replay.goes_on() => break,
+                Some(_) => drop(in_turn.replays.pop_front()),
                 None => self.0 = None,
             }
         }
-        self.0.as_mut()?.0.front_mut()
+        self.0.as_mut()?.replays.front_mut()
     }
 
     fn pop(&mut self) {
-        if let Some(waiting) = &mut self.0 {
-            waiting.0.pop_front();
+        if let Some(in_turn) = &mut self.0 {
+            in_turn.replays.pop_front();
         }
         self.first();
     }
@@ -68,11 +87,18 @@ impl Outbox {
     pub fn start_replay(&mut self, subscription: Arc<Subscription>) {
         let number = subscription.next_replay();
         self.replays.push(Replay { subscription, cursor: None, number });
+        // A long SUBSCRIBE may come to its end under a later connection, which does not wait for its answer.
+        self.wake();
     }
 
     /// Ends the replay for a subscription that is gone.
     pub fn stop_replay(&mut self, subscription: &Arc<Subscription>) {
         subscription.next_replay();
+    }
+
+    /// Replays in the list, some of which may have ended.
+    pub fn waiting_replays(&self) -> usize {
+        self.replays.0.as_ref().map_or(0, |in_turn| in_turn.replays.len())
     }
 
     /// The replay that goes on next.
@@ -107,7 +133,7 @@ impl Outbox {
         }
         let qos = options.qos.min(publication.qos);
         // Behind whatever waits, at any QoS: an older value in the queue must not come after this one.
-        if self.line() != Line::Open || self.outbound.has_backlog() {
+        if self.passage() != Passage::Open || self.outbound.has_backlog() {
             return (Offered::Full, false);
         }
         let mut ids = SubscriptionIds::None;
@@ -118,8 +144,7 @@ impl Outbox {
         let offering = Offering { retain: true, ..Offering::of(publication) };
         let (offered, dirty) = self.offer(&offering, terms, true, bench);
         if offered == Offered::Full {
-            // For the window, or for memory: an acknowledgement is the next time to try.
-            self.replay_waits = self.outbound.in_flight() > 0;
+            self.refused();
         }
         (offered, dirty)
     }

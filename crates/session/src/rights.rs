@@ -49,7 +49,7 @@ impl From<bool> for Verdict {
 }
 
 /// A policy. Asked on the data path: it must not block, and need not allocate to say yes. If it panics, that
-/// is a no; a client about whose PUBLISH or SUBSCRIBE it panics loses its connection.
+/// is a no.
 pub trait Rights: Send + Sync {
     /// Whether the client with this id, logged in as `user_name`, may do `act` with `topic`.
     fn allows(&self, client_id: &str, user_name: Option<&str>, act: Act, topic: &str) -> Verdict;
@@ -108,9 +108,9 @@ impl Identity {
         }
         let Some(rights) = &self.rights else { return Ok(()) };
         let ask = || rights.allows(&self.client_id, self.user_name.as_deref(), act, topic);
-        // Somebody else's code. Asked about receiving, it is in the middle of a delivery to many, which its
-        // panic must not end; otherwise it ends the connection of the client that asks, and no more.
-        let verdict = if act == Act::Receive { catch_unwind(AssertUnwindSafe(ask)) } else { Ok(ask()) };
+        // Somebody else's code, asked in the middle of a delivery to many or of a read full of packets, which
+        // its panic must not end.
+        let verdict = catch_unwind(AssertUnwindSafe(ask));
         match verdict {
             Ok(Verdict::Allowed) => Ok(()),
             Ok(Verdict::Denied { rule }) => Err(rule.map_or(Denial::Policy, Denial::Rule)),

@@ -274,6 +274,7 @@ impl Session {
         let (offered, dirty) = outbox.offer(offering, terms, group.is_some(), bench);
         if let (Offered::Full, Some(group)) = (offered, group) {
             // The group waits for a word as soon as there is room.
+            outbox.refused();
             outbox.work_for(group);
         }
         drop(outbox);

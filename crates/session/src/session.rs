@@ -3,13 +3,16 @@
 use crate::group::Group;
 use crate::inbound::Inbound;
 use crate::outbound::Outbound;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, State};
 use crate::rights::Act;
 use crate::workbench::Workbench;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+
+/// Shared subscriptions asked in one visit; the others come with the next.
+const GROUPS_AT_ONCE: usize = 256;
 
 /// Shared subscriptions by their number.
 type Groups = BTreeMap<u64, Arc<Group>>;
@@ -58,16 +61,25 @@ impl Session {
         self.pull_from_groups(bench);
     }
 
-    /// Takes messages from the shared subscriptions that have some or wait for a word, while there is
+    /// Goes on with a long queue, then takes messages from the shared subscriptions that have some or wait for a word, while there is
     /// room for them.
     pub fn pull_from_groups(self: &Arc<Self>, bench: &mut Workbench) {
-        let mut count = self.outbox.lock().groups_with_work();
-        while count > 0 {
+        let mut outbox = self.outbox.lock();
+        if outbox.refill_on(bench) {
+            bench.owe(self);
+        }
+        let count = outbox.groups_with_work().min(GROUPS_AT_ONCE);
+        drop(outbox);
+        for _ in 0..count {
             // One at a time, in turn: what a full window leaves comes first next time.
             let Some(group) = self.outbox.lock().next_group() else { return };
             group.pull(self, bench);
-            count -= 1;
         }
+    }
+
+    /// Whether a connection is attached.
+    pub(crate) fn is_online(&self) -> bool {
+        !matches!(self.outbox.lock().state(), State::Offline | State::Closed)
     }
 
     /// The shared subscriptions of this session.
@@ -89,6 +101,8 @@ impl Session {
                 *groups = None;
             }
         }
+        drop(groups);
+        self.outbox.lock().no_work_for(number);
     }
 
     /// Whether this client may receive from a topic.

@@ -145,9 +145,6 @@ impl Workbench {
 
     /// Keeps a large route in place of the one kept longest.
     pub(crate) fn keep_large_route(&mut self, topic: &str, generation: u64, route: &Arc<Route>) {
-        if self.large_route(topic, generation).is_some() {
-            return;
-        }
         self.generation = generation;
         let kept = (Arc::from(topic), Arc::clone(route));
         if self.large_routes.len() < LARGE_ROUTES {

@@ -22,6 +22,7 @@ pub(crate) fn exposition(snapshot: &Snapshot, trends: &Trends, process: &Process
         "version",
         [(env!("CARGO_PKG_VERSION"), 1)],
     );
+    packets(snapshot, &mut to);
     traffic(snapshot, &mut to);
     deliveries(snapshot, &mut to);
     held(snapshot, &mut to);
@@ -33,7 +34,7 @@ pub(crate) fn exposition(snapshot: &Snapshot, trends: &Trends, process: &Process
     to.into_text()
 }
 
-fn traffic(snapshot: &Snapshot, to: &mut Exposition) {
+fn packets(snapshot: &Snapshot, to: &mut Exposition) {
     let by_type = |count: fn(&Snapshot, PacketType) -> u64| {
         PacketType::ALL.map(|of| (of.name().to_lowercase(), count(snapshot, of)))
     };
@@ -65,6 +66,9 @@ fn traffic(snapshot: &Snapshot, to: &mut Exposition) {
         "type",
         by_type(Snapshot::sent_bytes),
     );
+}
+
+fn traffic(snapshot: &Snapshot, to: &mut Exposition) {
     for (name, help, count) in [
         ("aldis_bytes_received_total", "Bytes read from connections", snapshot.bytes_received),
         ("aldis_bytes_sent_total", "Bytes written to connections", snapshot.bytes_sent),

@@ -267,13 +267,13 @@ pub fn connect(session: &Arc<Session>, peer: &mut Peer, terms: ClientTerms, benc
 }
 
 /// Ends a session, and sees to what is left of it in steps, as the Broker does; answers what goes back to
-/// groups, in order.
-pub fn end(session: &Arc<Session>, bench: &mut Workbench) -> Vec<Arc<Publication>> {
+/// groups, each with its place.
+pub fn end(session: &Arc<Session>, bench: &mut Workbench) -> Vec<(u64, Arc<Publication>)> {
     let mut remains = session.outbox.lock().end(bench);
-    let mut given: Vec<Arc<Publication>> = Vec::new();
+    let mut given = Vec::new();
     while !remains.is_empty() {
         let step = remains.settle(3, &mut session.outbox.lock().outbound.ledger, bench);
-        given.splice(..0, step.into_iter().map(|given| given.publication));
+        given.extend(step.into_iter().map(|given| (given.number, given.publication)));
     }
     given
 }
