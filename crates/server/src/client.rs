@@ -36,6 +36,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const GLANCE: Duration = Duration::from_millis(1);
 /// Reads of a connection that takes no more bytes: two megabytes, when a socket's buffer holds less.
 const LAST_READS: u8 = 16;
+/// How long each of them may take: the runtime may not know yet that there is something to read.
+const LAST_READ: Duration = Duration::from_millis(100);
 /// A read of this many bytes lets others run before the next: more is probably there already, and
 /// one flooding publisher must not keep a thread to itself.
 const LONG_READ: usize = READ_BUFFER / 2;
@@ -182,7 +184,13 @@ impl Client {
                 self.last_read.has_waited = true;
                 tokio::task::yield_now().await;
             }
-            match self.next_event(errands).await {
+            let event = if errands.lost {
+                let last_read = Box::pin(timeout(LAST_READ, self.next_event(errands)));
+                last_read.await.unwrap_or(Event::Over(Ending::Lost))
+            } else {
+                self.next_event(errands).await
+            };
+            match event {
                 Event::Bell => {}
                 Event::Writable => self.write_on(),
                 Event::Over(ending) => return ending,
@@ -292,7 +300,6 @@ impl Client {
                 return Poll::Ready(Event::Writable);
             }
             match self.poll_turn(cx) {
-                Poll::Pending if errands.lost => Poll::Ready(Event::Over(Ending::Lost)),
                 Poll::Pending if errands.pump => Poll::Ready(Event::Bell),
                 polled => polled,
             }
