@@ -338,7 +338,7 @@ ROWS = [
     Row("memory_watermark, retained", {"limits.memory_watermark": "1 MiB", **STORE},
         retained(bytes(600_000), bytes(600_000)), ("97", False), ("", True),
         'aldis_refused_total{reason="retained_full"}',
-        'PUBLISH to "r/2": limits.memory_watermark (1048576 bytes) is reached by all that is held',
+        'PUBLISH to "r/2": three quarters of limits.memory_watermark (1048576 bytes) are retained messages',
         old_counter="aldis_not_retained_total"),
     Row("memory_watermark, queued", {"limits.memory_watermark": "1 MiB", **STORE},
         lambda b, v: offline(b, v, 3, bytes(900_000)), "PUBACK", "PUBACK", dropped("memory_watermark"),
