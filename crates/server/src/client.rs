@@ -34,9 +34,10 @@ const PAUSE: Duration = Duration::from_millis(100);
 const LINGER: Duration = Duration::from_secs(1);
 /// How often a Client that waits for another's write looks whether it is done.
 const GLANCE: Duration = Duration::from_millis(1);
-/// Reads of a connection that takes no more bytes: two megabytes, when a socket's buffer holds less.
+/// Reads of a connection that takes no more bytes or is taken over: two megabytes, when a socket's buffer
+/// holds less.
 const LAST_READS: u8 = 16;
-/// How long each of them may take: the runtime may not know yet that there is something to read.
+/// How long each of them may take after a loss: the runtime may not know yet that there is something to read.
 const LAST_READ: Duration = Duration::from_millis(100);
 /// A read of this many bytes lets others run before the next: more is probably there already, and
 /// one flooding publisher must not keep a thread to itself.
@@ -102,8 +103,8 @@ pub(crate) struct LastRead {
     long: bool,
     /// The Client has written for others since: now its own client is heard first.
     has_waited: bool,
-    /// Reads since the connection takes no more bytes.
-    after_loss: u8,
+    /// Reads since the connection takes no more bytes, or is taken over.
+    after_end: u8,
 }
 
 /// What a Client was woken by.
@@ -184,7 +185,9 @@ impl Client {
                 self.last_read.has_waited = true;
                 tokio::task::yield_now().await;
             }
-            let event = if errands.lost {
+            let event = if let Some(farewell) = errands.close {
+                self.last_event(Ending::Closed(farewell)).await
+            } else if errands.lost {
                 let last_read = Box::pin(timeout(LAST_READ, self.next_event(errands)));
                 last_read.await.unwrap_or(Event::Over(Ending::Lost))
             } else {
@@ -235,7 +238,7 @@ impl Client {
             if errands.flush {
                 at_desk(&self.broker, |desk| desk.bench.owe(&self.session));
             }
-            if errands.lost || self.ending(&errands).is_some() {
+            if errands.lost || errands.close.is_some() || self.link.is_silent() {
                 break;
             }
             if errands.pump {
@@ -263,16 +266,21 @@ impl Client {
     }
 
     fn ending(&mut self, errands: &Errands) -> Option<Ending> {
-        if let Some(farewell) = errands.close {
-            return Some(Ending::Closed(farewell));
+        let farewell = errands.close;
+        if farewell.is_some_and(|farewell| {
+            farewell.reason != ReasonCode::SessionTakenOver || self.releasing.is_some()
+        }) {
+            return farewell.map(Ending::Closed);
         }
-        if errands.lost {
+        if farewell.is_some() || errands.lost {
             // What has arrived is done first: there may be a DISCONNECT in it [MQTT-3.14.4-3]. Who sends
-            // one and closes while messages come is lost for writing before it is heard.
+            // one and closes while messages come is lost for writing before it is heard, and who comes back
+            // at once may be taken over before.
             if self.releasing.is_none() && !self.reader.has_unread() {
-                self.last_read.after_loss += 1;
+                self.last_read.after_end += 1;
             }
-            return (self.last_read.after_loss > LAST_READS).then_some(Ending::Lost);
+            let ending = farewell.map_or(Ending::Lost, Ending::Closed);
+            return (self.last_read.after_end > LAST_READS).then_some(ending);
         }
         let silent = self.link.is_silent();
         silent.then(|| {
@@ -303,6 +311,17 @@ impl Client {
                 Poll::Pending if errands.pump => Poll::Ready(Event::Bell),
                 polled => polled,
             }
+        })
+        .await
+    }
+
+    /// Reads what has arrived, of a connection that ends if nothing has.
+    async fn last_event(&mut self, ending: Ending) -> Event {
+        poll_fn(|cx| {
+            Poll::Ready(match self.poll_turn(cx) {
+                Poll::Pending | Poll::Ready(Event::Over(_)) => Event::Over(ending),
+                Poll::Ready(event) => event,
+            })
         })
         .await
     }

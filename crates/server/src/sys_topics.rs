@@ -83,8 +83,9 @@ impl Tree {
         let topics: Vec<_> = changed.iter().map(|(topic, _)| Arc::clone(topic)).collect();
         // What was delivered and not kept is tried again, as is all if nothing was delivered.
         for position in self.send(changed).await.inspect_err(|_| self.published.clear())? {
-            if let Some(topic) = topics.get(position) {
-                self.published.remove(topic);
+            // Not forgotten: an earlier figure may be retained, and is to be removed one day.
+            if let Some(figure) = topics.get(position).and_then(|topic| self.published.get_mut(topic)) {
+                figure.clear();
             }
         }
         Ok(())

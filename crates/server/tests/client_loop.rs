@@ -63,6 +63,16 @@ fn expect_under_way(server: &Server) {
     assert!(delivered(server) < SUBSCRIBERS * MESSAGES, "all is delivered");
 }
 
+/// Something is held for good, so the watermark stays reached.
+async fn fill_memory(server: &Server) {
+    let mut away = connect(server, lasting("away")).await;
+    subscribe(&mut away, "kept", QOS1).await;
+    drop(away);
+    quiet().await;
+    server.publisher().publish(Message::new("kept", vec![b'x'; 20_000]).qos(QOS1)).await.unwrap();
+    server.reload(settings(Limits { memory_watermark: 10_000, ..Limits::default() })).await;
+}
+
 async fn expect_flood(peer: &mut Peer) {
     assert_eq!(texts(peer, MESSAGES).await, numbered(0..MESSAGES));
     silent(peer, seconds(1)).await;
@@ -201,13 +211,7 @@ async fn a_publisher_that_is_a_busy_subscriber_too_is_paused_all_the_same() {
     let server = server(Limits::default()).await;
     let mut both = connect_over(open(&server, 2_000), Options::new("both")).await.0;
     subscribe(&mut both, "feed", QOS0).await;
-    // Something is held for good, so the watermark stays reached.
-    let mut away = connect(&server, lasting("away")).await;
-    subscribe(&mut away, "kept", QOS1).await;
-    drop(away);
-    quiet().await;
-    server.publisher().publish(Message::new("kept", vec![b'x'; 20_000]).qos(QOS1)).await.unwrap();
-    server.reload(settings(Limits { memory_watermark: 10_000, ..Limits::default() })).await;
+    fill_memory(&server).await;
     let publisher = server.publisher();
     let feeding = tokio::spawn(async move {
         loop {
@@ -273,6 +277,52 @@ async fn mqtt_3_14_4_3_a_disconnect_that_was_read_counts_although_the_connection
         // Nobody reads its acknowledgements.
         drop(publisher);
         expect_flood(&mut crowd[0]).await;
+        if will {
+            assert_eq!(text(&mut witness).await, "gone");
+        }
+        silent(&mut witness, seconds(1)).await;
+    }
+}
+
+/// The same when the client comes back at once, and takes over before its DISCONNECT had its turn.
+#[tokio::test(start_paused = true)]
+async fn mqtt_3_14_4_3_a_disconnect_that_was_read_counts_although_the_client_is_back_before_its_turn() {
+    let server = server(Limits::default()).await;
+    let mut crowd = crowd(&server).await;
+    let mut witness = client(&server, "witness").await;
+    subscribe(&mut witness, "will", QOS0).await;
+    for (number, (bytes, will)) in
+        [(&[0xe0, 0][..], false), (&[], true), (&[0xe0, 1, 4], true)].iter().enumerate()
+    {
+        let options = Options::new("p").will(Outgoing::new("will", "gone"));
+        let mut old = connect(&server, options).await;
+        old.send_bytes(&[&flood(QOS1, false), *bytes].concat()).await.unwrap();
+        while delivered(&server) < SUBSCRIBERS * MESSAGES * number + SUBSCRIBERS + number {
+            tokio::task::yield_now().await;
+        }
+        let new = connect(&server, Options::new("p")).await;
+        expect_flood(&mut crowd[0]).await;
+        if *will {
+            assert_eq!(text(&mut witness).await, "gone");
+        }
+        silent(&mut witness, seconds(1)).await;
+        drop(new);
+    }
+}
+
+/// The same of one that has arrived and is not read, because its Client pauses.
+#[tokio::test(start_paused = true)]
+async fn mqtt_3_14_4_3_a_disconnect_that_has_arrived_counts_although_the_client_is_back_before_it_is_read() {
+    let server = server(Limits::default()).await;
+    let mut witness = client(&server, "witness").await;
+    subscribe(&mut witness, "will", QOS0).await;
+    fill_memory(&server).await;
+    for (bytes, will) in [(&[0xe0, 0][..], false), (&[], true), (&[0xc0, 0], true)] {
+        let mut old = connect(&server, Options::new("p").will(Outgoing::new("will", "gone"))).await;
+        old.publish(Outgoing::new("nobody", "x").qos(QOS1)).await.unwrap();
+        assert_eq!(receive(&mut old).await.packet_type(), PacketType::Puback);
+        old.send_bytes(bytes).await.unwrap();
+        let _new = connect(&server, Options::new("p")).await;
         if will {
             assert_eq!(text(&mut witness).await, "gone");
         }

@@ -8,6 +8,7 @@ use aldis_server::{Limits, Message, Server, Settings};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -127,6 +128,25 @@ async fn sys_topics_follow_known_traffic() {
         (message.qos, message.retain, &message.payload[..]),
         (QoS::AtMostOnce, true, version.as_bytes())
     );
+    server.shutdown().await;
+}
+
+/// A figure that has become too large to be retained leaves an earlier one behind it in the store.
+#[tokio::test(start_paused = true)]
+async fn without_sys_topics_none_stays_behind_though_the_store_refused_a_later_figure() {
+    let server = Server::builder().settings(settings(5)).start().await.unwrap();
+    let mut watcher = connect(&server, Options::new("watcher")).await;
+    subscribe(&mut watcher, &in_sys("uptime"), QoS::AtMostOnce).await;
+    assert_eq!(gather(&mut watcher).await.len(), 1);
+    let limits = Limits { retained_bytes: 1, ..Limits::default() };
+    server.reload(Settings { limits, ..settings(5) }).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(server.counters().not_retained.load(Relaxed) > 0, "nothing was refused");
+    server.reload(settings(0)).await;
+    gather(&mut watcher).await;
+    let mut late = connect(&server, Options::new("late")).await;
+    subscribe(&mut late, "$SYS/#", QoS::AtMostOnce).await;
+    assert_eq!(gather(&mut late).await, BTreeMap::new());
     server.shutdown().await;
 }
 
