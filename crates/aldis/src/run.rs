@@ -135,11 +135,12 @@ fn announce(server: &Server, config: &Config, open_files: Option<u64>) {
         info!("metrics on http://{address}/metrics");
     }
     log_who_may_connect(config);
-    warn!("{}", announcement::IN_MEMORY_ONLY);
+    log_open_files(config, open_files);
     if let Some(folder) = &config.data_dir {
         warn!("data_dir {} is accepted, but nothing is stored in it yet", folder.display());
     }
-    log_open_files(config, open_files);
+    // The last line of the start: whoever watches knows that it is complete.
+    warn!("{}", announcement::IN_MEMORY_ONLY);
 }
 
 /// For whoever started it by hand, on standard output.

@@ -43,7 +43,7 @@ class Broker:
         """Waits until it listens, and learns where."""
         line = self.wait_for("listening on tcp://127.0.0.1:", patience=patience)
         self.port = int(line.rsplit(":", 1)[1])
-        # Written after everything about addresses.
+        # The last line of the start.
         self.wait_for("state is in memory only", patience=patience)
         for line in self.log():
             if found := re.search(r"metrics on http://127\.0\.0\.1:(\d+)/metrics", line):
