@@ -9,14 +9,15 @@
     missing_docs
 )]
 
-mod scripted_wire;
+mod member;
 
 use aldis_packet::{AckKind, QoS, ReasonCode};
 use aldis_session::{
     Act, ClientTerms, Counters, DropReason, Group, Identity, Limits, NoObserver, Offering, Publication,
-    Rights, Session, Subscription, Verdict, Workbench,
+    Rights, Verdict, Workbench,
 };
-use scripted_wire::{Peer, Step, acknowledge, bench, connected, publication, publish, subscription, terms};
+use member::scripted_wire::{Peer, Step, acknowledge, bench, publication, publish, terms};
+use member::{Member, group, scripted_wire, window};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
@@ -28,71 +29,6 @@ const QOS0: QoS = QoS::AtMostOnce;
 const QOS1: QoS = QoS::AtLeastOnce;
 const QOS2: QoS = QoS::ExactlyOnce;
 
-struct Member {
-    session: Arc<Session>,
-    subscription: Arc<Subscription>,
-    peer: Peer,
-    connection: u32,
-}
-
-impl Member {
-    /// A connected session that has joined.
-    fn join(group: &Arc<Group>, number: u64, terms: ClientTerms, bench: &mut Workbench) -> Member {
-        let client_id = format!("m{number}");
-        let (session, peer, connection) = connected(number, &client_id, terms, &Limits::default(), bench);
-        let subscription = subscription(&session, "$share/g/#", QOS2);
-        session.add_group(group);
-        group.join(&subscription);
-        Member { session, subscription, peer, connection }
-    }
-
-    /// What the Client of this member does when it is woken, until it has nothing more to do.
-    fn see_to_errands(&self, bench: &mut Workbench) {
-        for _ in 0..1_000 {
-            let errands = self.session.outbox.lock().errands(self.connection);
-            if errands.flush
-                || errands.blocked && self.session.outbox.lock().unblocked(self.connection, bench)
-            {
-                bench.owe(&self.session);
-            } else if errands.pump {
-                self.session.pull_from_groups(bench);
-            } else {
-                return;
-            }
-            bench.finish();
-        }
-        panic!("an errand that never ends");
-    }
-
-    /// Acknowledges and takes more, as a turn of the Client does.
-    fn ack(&self, kind: AckKind, id: u16, bench: &mut Workbench) {
-        acknowledge(&self.session, self.connection, kind, id, OK, bench).unwrap();
-        self.session.pull_from_groups(bench);
-        bench.finish();
-    }
-
-    /// The end of the session, as the Broker does it.
-    fn end(&self, group: &Arc<Group>, bench: &mut Workbench) -> bool {
-        group.offline(self.session.number);
-        let given = scripted_wire::end(&self.session, bench);
-        group.take_back(given, bench);
-        self.leave(group, bench)
-    }
-
-    /// True if nobody is left.
-    fn leave(&self, group: &Arc<Group>, bench: &mut Workbench) -> bool {
-        self.subscription.end();
-        self.session.remove_group(group.number);
-        let discarded = group.leave(self.session.number, bench);
-        bench.finish();
-        discarded.is_some()
-    }
-}
-
-fn group() -> Arc<Group> {
-    Arc::new(Group::new(9, Arc::from("$share/g/#"), Arc::new(Limits::default())))
-}
-
 fn offer(group: &Arc<Group>, payload: &str, qos: QoS, bench: &mut Workbench) {
     let message = Arc::new(publication("topic/name", payload.to_owned(), qos));
     offer_this(group, &message, bench);
@@ -101,10 +37,6 @@ fn offer(group: &Arc<Group>, payload: &str, qos: QoS, bench: &mut Workbench) {
 fn offer_this(group: &Arc<Group>, message: &Arc<Publication>, bench: &mut Workbench) {
     group.offer(&Offering::of(message), bench);
     bench.finish();
-}
-
-fn one_at_a_time() -> ClientTerms {
-    ClientTerms { receive_maximum: 1, ..terms() }
 }
 
 /// `[waiting, in flight, queued bytes, offered less all that ended]`: all 0 when everything is settled.
@@ -148,8 +80,8 @@ fn members_take_turns() {
 #[test]
 fn a_full_member_is_passed_over_and_the_queue_is_served_in_order() {
     let (mut bench, group) = (bench(), group());
-    let mut a = Member::join(&group, 1, one_at_a_time(), &mut bench);
-    let mut b = Member::join(&group, 2, one_at_a_time(), &mut bench);
+    let mut a = Member::join(&group, 1, window(1), &mut bench);
+    let mut b = Member::join(&group, 2, window(1), &mut bench);
     for payload in ["1", "2", "3", "4", "5"] {
         offer(&group, payload, QOS1, &mut bench);
     }
@@ -211,7 +143,7 @@ fn finding_20_who_is_told_and_leaves_passes_the_word_on() {
 #[test]
 fn finding_20_a_new_member_takes_what_waits() {
     let (mut bench, group) = (bench(), group());
-    let _full = Member::join(&group, 1, one_at_a_time(), &mut bench);
+    let _full = Member::join(&group, 1, window(1), &mut bench);
     offer(&group, "1", QOS1, &mut bench);
     offer(&group, "2", QOS1, &mut bench);
     let mut new = Member::join(&group, 2, terms(), &mut bench);
@@ -235,7 +167,7 @@ fn an_errand_for_a_group_that_was_left_ends() {
 fn finding_20_who_is_told_and_cannot_take_it_does_not_keep_it_from_others() {
     let (mut bench, group) = (bench(), group());
     let first = Member::join(&group, 1, terms(), &mut bench);
-    let stuck = Member::join(&group, 2, one_at_a_time(), &mut bench);
+    let stuck = Member::join(&group, 2, window(1), &mut bench);
     let mut last = Member::join(&group, 3, terms(), &mut bench);
     offer(&group, "m", QOS1, &mut bench);
     // The window of the second is full with a message from elsewhere, which the group does not know.
@@ -334,7 +266,7 @@ fn a_group_without_members_keeps_nothing() {
 #[test]
 fn the_last_member_takes_the_queue_with_it() {
     let (mut bench, group) = (bench(), group());
-    let a = Member::join(&group, 1, one_at_a_time(), &mut bench);
+    let a = Member::join(&group, 1, window(1), &mut bench);
     for _ in 0..4 {
         offer(&group, "m", QOS2, &mut bench);
     }
@@ -350,7 +282,7 @@ fn the_queue_of_a_group_has_limits_and_forgets_what_expires() {
     let limits = Limits { queue_messages: 3, ..Limits::default() };
     let group = Arc::new(Group::new(9, Arc::from("$share/g/#"), Arc::new(limits)));
     let mut bench = bench();
-    let mut member = Member::join(&group, 1, one_at_a_time(), &mut bench);
+    let mut member = Member::join(&group, 1, window(1), &mut bench);
     offer(&group, "first", QOS1, &mut bench);
     for seconds in [1, 100, 2] {
         let mut message = publication("topic/name", seconds.to_string(), QOS1);
@@ -392,7 +324,9 @@ fn law_11_a_message_that_a_member_may_not_receive_does_not_stop_the_group() {
         for n in 0..4 {
             offer(&group, &n.to_string(), QOS0, &mut bench);
         }
-        members.iter().for_each(|member| member.see_to_errands(&mut bench));
+        for member in &members {
+            member.see_to_errands(&mut bench);
+        }
         let taken: Vec<_> = members.iter_mut().map(|member| member.peer.payloads()).collect();
         assert_eq!(taken.concat().len(), 4 + reaches, "{allowed}: {taken:?}");
         assert!(!taken[0].contains(&"secret".to_owned()));
@@ -411,8 +345,7 @@ fn finding_20_no_wake_up_is_lost_between_threads() {
         let counters = Arc::new(Counters::default());
         let new_bench = || Workbench::new(Arc::clone(&counters), Arc::new(NoObserver), Instant::now());
         let group = group();
-        let members: Vec<_> =
-            (1..=3).map(|n| Member::join(&group, n, one_at_a_time(), &mut new_bench())).collect();
+        let members: Vec<_> = (1..=3).map(|n| Member::join(&group, n, window(1), &mut new_bench())).collect();
         let begin = Barrier::new(PUBLISHERS);
         thread::scope(|scope| {
             for _ in 0..PUBLISHERS {
@@ -452,7 +385,7 @@ fn finding_20_no_wake_up_is_lost_between_threads() {
 #[test]
 fn every_member_counts_its_own_and_the_group_its_queue() {
     let (mut bench, group) = (bench(), group());
-    let a = Member::join(&group, 1, one_at_a_time(), &mut bench);
+    let a = Member::join(&group, 1, window(1), &mut bench);
     for _ in 0..3 {
         offer(&group, "m", QOS1, &mut bench);
     }
@@ -502,7 +435,7 @@ fn mqtt_3_3_2_5_expired_messages_take_no_place_in_a_group_either() {
     let limits = Arc::new(Limits { queue_messages: 3, ..Limits::default() });
     let group = Arc::new(Group::new(9, Arc::from("$share/g/#"), limits));
     let mut bench = bench();
-    let mut member = Member::join(&group, 1, one_at_a_time(), &mut bench);
+    let mut member = Member::join(&group, 1, window(1), &mut bench);
     let offer = |payload: &str, expires: Option<u64>, bench: &mut Workbench| {
         let expires_at = expires.map(|seconds| bench.now + Duration::from_secs(seconds));
         let message = publication("topic/name", payload.to_owned(), QOS1);
@@ -543,7 +476,7 @@ fn a_member_looks_once_at_what_it_may_not_receive() {
     const FORBIDDEN: usize = 3_000;
     let (mut bench, group) = (bench(), group());
     let mut one = Member::join(&group, 1, terms(), &mut bench);
-    let two = Member::join(&group, 2, one_at_a_time(), &mut bench);
+    let two = Member::join(&group, 2, window(1), &mut bench);
     let rights = Arc::new(NotForOne(AtomicUsize::new(0)));
     let identity = Identity { rights: Some(Arc::clone(&rights) as _), ..scripted_wire::identity("m1") };
     one.session.outbox.lock().outbound.identity = identity;

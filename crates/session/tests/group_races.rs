@@ -9,71 +9,18 @@
     missing_docs
 )]
 
-mod scripted_wire;
+mod member;
 
 use aldis_packet::{AckKind, QoS, ReasonCode};
 use aldis_session::{
-    Act, ClientTerms, DropReason, Group, Identity, Limits, Offering, Rights, Session, Subscription, Verdict,
-    Workbench,
+    Act, ClientTerms, DropReason, Group, Identity, Limits, Offering, Rights, Verdict, Workbench,
 };
-use scripted_wire::{Peer, acknowledge, bench, connected, publication, publish, subscription, terms};
+use member::scripted_wire::{Peer, acknowledge, bench, connected, publication, publish, subscription, terms};
+use member::{Member, group, scripted_wire, window};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 const QOS1: QoS = QoS::AtLeastOnce;
-
-struct Member {
-    session: Arc<Session>,
-    subscription: Arc<Subscription>,
-    peer: Peer,
-    connection: u32,
-}
-
-impl Member {
-    fn join(group: &Arc<Group>, number: u64, window: u16, bench: &mut Workbench) -> Member {
-        let terms = ClientTerms { receive_maximum: window, ..terms() };
-        let limits = Limits::default();
-        let (session, peer, connection) = connected(number, &format!("m{number}"), terms, &limits, bench);
-        let subscription = subscription(&session, "$share/g/#", QOS1);
-        session.add_group(group);
-        group.join(&subscription);
-        Member { session, subscription, peer, connection }
-    }
-
-    /// What its Client does until it has no errand any more; how often it had one.
-    fn see_to_errands(&self, bench: &mut Workbench) -> usize {
-        for count in 0..1_000 {
-            let errands = self.session.outbox.lock().errands(self.connection);
-            if errands.flush {
-                bench.owe(&self.session);
-            } else if errands.pump {
-                self.session.pull_from_groups(bench);
-            } else {
-                return count;
-            }
-            bench.finish();
-        }
-        panic!("an errand that never ends");
-    }
-
-    fn ack(&self, id: u16, bench: &mut Workbench) {
-        let (kind, ok) = (AckKind::Puback, ReasonCode::Success);
-        acknowledge(&self.session, self.connection, kind, id, ok, bench).unwrap();
-        self.session.pull_from_groups(bench);
-        bench.finish();
-    }
-
-    fn leave(&self, group: &Arc<Group>, bench: &mut Workbench) {
-        self.subscription.end();
-        self.session.remove_group(group.number);
-        group.leave(self.session.number, bench);
-        bench.finish();
-    }
-}
-
-fn group() -> Arc<Group> {
-    Arc::new(Group::new(9, Arc::from("$share/g/#"), Arc::new(Limits::default())))
-}
 
 fn offer(group: &Arc<Group>, topic: &str, payload: &str, bench: &mut Workbench) {
     let message = Arc::new(publication(topic, payload.to_owned(), QOS1));
@@ -95,8 +42,8 @@ fn expect_settled(bench: &Workbench) {
 #[test]
 fn what_is_carried_and_what_comes_back_both_keep_their_place() {
     let (mut bench, group) = (bench(), group());
-    let mut carrier = Member::join(&group, 1, 1, &mut bench);
-    let ends = Member::join(&group, 2, 3, &mut bench);
+    let mut carrier = Member::join(&group, 1, window(1), &mut bench);
+    let ends = Member::join(&group, 2, window(3), &mut bench);
     for number in 0..9 {
         offer(&group, "t", &number.to_string(), &mut bench);
     }
@@ -114,7 +61,7 @@ fn what_is_carried_and_what_comes_back_both_keep_their_place() {
     ends.leave(&group, &mut bench);
     assert_eq!(group.queued(), 8, "every one of them");
     for id in 2..=12 {
-        carrier.ack(id, &mut bench);
+        carrier.ack(AckKind::Puback, id, &mut bench);
         carrier.see_to_errands(&mut bench);
     }
     let mut payloads = carrier.peer.payloads();
@@ -139,7 +86,7 @@ impl Member {
 #[test]
 fn a_member_that_waits_for_memory_does_not_ask_without_end() {
     let (mut bench, group) = (bench(), group());
-    let mut member = Member::join(&group, 1, 2, &mut bench);
+    let mut member = Member::join(&group, 1, window(2), &mut bench);
     for number in 0..4 {
         offer(&group, "t", &format!("{number}{}", "x".repeat(70_000)), &mut bench);
     }
@@ -162,7 +109,7 @@ fn a_member_that_waits_for_memory_does_not_ask_without_end() {
 #[test]
 fn what_is_carried_when_the_last_member_leaves_is_counted() {
     let (mut bench, group) = (bench(), group());
-    let member = Member::join(&group, 1, 1, &mut bench);
+    let member = Member::join(&group, 1, window(1), &mut bench);
     offer(&group, "t", "in flight", &mut bench);
     offer(&group, "t", "waits", &mut bench);
     member.ack_only(1, &mut bench);
@@ -198,8 +145,8 @@ fn restrict(member: &Member, rights: &Arc<Only>) {
 fn finding_20_a_member_that_gives_up_looking_passes_the_word_on() {
     let (mut bench, group) = (bench(), group());
     let rights = Arc::new(Only("m3", "for 3"));
-    let carrier = Member::join(&group, 1, 2, &mut bench);
-    let full = Member::join(&group, 3, 1, &mut bench);
+    let carrier = Member::join(&group, 1, window(2), &mut bench);
+    let full = Member::join(&group, 3, window(1), &mut bench);
     [&carrier, &full].iter().for_each(|member| restrict(member, &rights));
     // The third is full; both places of the first are taken; one message waits for it, then many for the third.
     for _ in 0..3 {
@@ -211,7 +158,7 @@ fn finding_20_a_member_that_gives_up_looking_passes_the_word_on() {
     }
     carrier.ack_only(1, &mut bench);
     let carried = group.take(&carrier.session, false, &mut bench).unwrap();
-    let mut other = Member::join(&group, 2, 5, &mut bench);
+    let mut other = Member::join(&group, 2, window(5), &mut bench);
     restrict(&other, &rights);
     other.see_to_errands(&mut bench);
     // While the first carries, a message comes that the other one may have: it is left to the carrier.
@@ -229,8 +176,8 @@ fn finding_20_a_member_that_gives_up_looking_passes_the_word_on() {
 #[test]
 fn a_member_that_comes_back_is_shown_everything_again() {
     let (mut bench, group) = (bench(), group());
-    let member = Member::join(&group, 1, 1, &mut bench);
-    let keeper = Member::join(&group, 2, 1, &mut bench);
+    let member = Member::join(&group, 1, window(1), &mut bench);
+    let keeper = Member::join(&group, 2, window(1), &mut bench);
     restrict(&member, &Arc::new(Only("m2", "t")));
     for _ in 0..2 {
         offer(&group, "t", "m", &mut bench);
