@@ -164,6 +164,10 @@ def _content(message):
     return message[:3]
 
 
+def _payload(message):
+    return message[1]
+
+
 def _topic(message):
     return message[0]
 
@@ -175,6 +179,29 @@ def wait_for(condition, what, seconds=None):
         if time.monotonic() > deadline:
             raise Failure(f"waited in vain for {what}")
         time.sleep(0.005)
+
+
+def wait_together(group, count):
+    """Waits until the members of a shared subscription have received `count` messages together."""
+    wait_for(
+        lambda: sum(len(member.arrivals.all()) for member in group) >= count,
+        f"{len(group)} members to have received {count} messages together",
+        DEADLINE,
+    )
+
+
+def shared_exactly(group, expected, done):
+    """The members together have received each message once, each in order, each member some, and each `done`."""
+    together = []
+    for member in group:
+        member.arrivals.wait_until(lambda messages: done in messages, "the last message")
+        *part, last = member.arrivals.take()
+        equal("the last message", last, done)
+        compare("the part of one member", part, sorted(part, key=_payload))
+        if not part:
+            raise Failure(f"one of {len(group)} members received nothing")
+        together += part
+    compare(f"group of {len(group)}", sorted(together, key=_payload), expected)
 
 
 def _thread_broke(broken):

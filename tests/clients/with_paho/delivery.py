@@ -93,34 +93,11 @@ def shared(version):
         publisher.flush()
         whole.expect_exactly(f"beside the groups at QoS {level}", expected)
         for group in groups:
-            _wait_together(group, len(expected))
+            expect.wait_together(group, len(expected))
         done = message(expect.topic("done"), f"done {level}".encode(), 2)
         publisher.send(done[0], done[1], 2)
         for group in groups:
-            _shared_exactly(group, expected, done)
-
-
-def _wait_together(group, count):
-    expect.wait_for(
-        lambda: sum(len(member.arrivals.all()) for member in group) >= count,
-        f"{len(group)} members to have received {count} messages together",
-        expect.DEADLINE,
-    )
-
-
-def _shared_exactly(group, expected, done):
-    """The members together have received each message once, each in order, and each member some."""
-    parts = []
-    for member in group:
-        member.arrivals.wait_until(lambda messages: done in messages, "the last message")
-        *part, last = member.arrivals.take()
-        expect.equal("the last message", last, done)
-        expect.compare("the part of one member", part, sorted(part, key=lambda got: got[1]))
-        parts.append(part)
-    if not all(parts):
-        raise expect.Failure(f"one of {len(group)} members received nothing")
-    together = sorted((got for part in parts for got in part), key=lambda got: got[1])
-    expect.compare(f"group of {len(group)}", together, expected)
+            expect.shared_exactly(group, expected, done)
 
 
 def request_response(version):
