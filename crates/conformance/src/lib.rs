@@ -1,54 +1,31 @@
-//! The normative statements of MQTT 3.1.1 and 5.0, by identifier.
+//! A conformance suite for any MQTT broker that listens on a TCP port.
 //!
-//! The two tables under `normative/` hold one line a statement: its identifier, whom it binds,
-//! a paraphrase, and whether it can be observed from outside. This crate only reads them.
+//! `statement` holds the normative statements of the two standards, `cases` the tests of them by identifier,
+//! `grid` the malformed packets that follow from a table of what is allowed. A test plays on a `Stage`: it
+//! opens connections, each a `Peer`, speaks through `wire`, and returns an `Outcome`. `runner` runs them
+//! side by side and gives each statement its `Verdict`. `model` is a small broker that can be told to break one
+//! rule at a time: with it the suite shows that each test fails when its statement is broken.
+//!
+//! Nothing of Aldis is used here, so that an error of the broker cannot hide itself.
+#![allow(clippy::disallowed_methods, reason = "the rules on clocks and sleeping are for the broker's crates")]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "every fallible function returns an Outcome, which says what was seen"
+)]
 
-/// One normative statement of a standard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Statement {
-    /// Identifier as the standard prints it, for example `MQTT-3.3.1-2`.
-    pub id: &'static str,
-    /// `server`, `client` or `both`: who is bound by it.
-    pub who: &'static str,
-    /// What it demands, in our own words.
-    pub paraphrase: &'static str,
-    /// Whether a peer on the wire can tell that it is broken.
-    pub testable_from_outside: bool,
-}
+pub mod cases;
+pub mod command;
+pub mod offers;
+pub mod outcome;
+pub mod peer;
+pub mod runner;
+pub mod stage;
+pub mod statement;
+pub mod wire;
 
-/// The statements of MQTT 3.1.1, in the order of the standard.
-pub fn statements_of_3_1_1() -> impl Iterator<Item = Statement> {
-    parse(include_str!("../normative/normative-311.tsv"))
-}
-
-/// The statements of MQTT 5.0, in the order of the standard.
-pub fn statements_of_5() -> impl Iterator<Item = Statement> {
-    parse(include_str!("../normative/normative-5.tsv"))
-}
-
-fn parse(table: &'static str) -> impl Iterator<Item = Statement> {
-    table.lines().skip(1).filter_map(|line| {
-        let mut columns = line.split('\t');
-        Some(Statement {
-            id: columns.next()?,
-            who: columns.next()?,
-            paraphrase: columns.next()?,
-            testable_from_outside: columns.next()? == "yes",
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_line_of_both_tables_is_a_statement() {
-        assert_eq!(statements_of_3_1_1().count(), 141);
-        assert_eq!(statements_of_5().count(), 251);
-        for statement in statements_of_3_1_1().chain(statements_of_5()) {
-            assert!(statement.id.starts_with("MQTT-"), "{statement:?}");
-            assert!(matches!(statement.who, "server" | "client" | "both"), "{statement:?}");
-        }
-    }
-}
+pub use offers::{Feature, NotOffered};
+pub use outcome::{Fault, Outcome, Verdict};
+pub use peer::Peer;
+pub use runner::Case;
+pub use stage::{Doors, Stage};
+pub use wire::Version;

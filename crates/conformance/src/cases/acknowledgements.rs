@@ -1,0 +1,5 @@
+//! 3.4 PUBACK to 3.7 PUBCOMP.
+
+use super::cases;
+
+cases! {}

@@ -1,0 +1,5 @@
+//! 3.3.2: topic aliases.
+
+use super::cases;
+
+cases! {}

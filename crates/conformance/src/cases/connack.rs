@@ -1,0 +1,5 @@
+//! 3.2 CONNACK.
+
+use super::cases;
+
+cases! {}

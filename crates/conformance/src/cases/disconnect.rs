@@ -1,0 +1,5 @@
+//! 3.14 DISCONNECT.
+
+use super::cases;
+
+cases! {}

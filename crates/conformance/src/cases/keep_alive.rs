@@ -1,0 +1,5 @@
+//! 3.1.2: keep alive.
+
+use super::cases;
+
+cases! {}

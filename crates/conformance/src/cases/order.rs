@@ -1,0 +1,5 @@
+//! 4.6: order of messages.
+
+use super::cases;
+
+cases! {}

@@ -1,0 +1,5 @@
+//! 3.3.1: retained messages.
+
+use super::cases;
+
+cases! {}

@@ -1,0 +1,5 @@
+//! 4.8: shared subscriptions.
+
+use super::cases;
+
+cases! {}

@@ -1,0 +1,5 @@
+//! 4.7: topic names and topic filters.
+
+use super::cases;
+
+cases! {}

@@ -1,0 +1,5 @@
+//! 4.2 and 7: the transport.
+
+use super::cases;
+
+cases! {}

@@ -1,0 +1,5 @@
+//! 6: MQTT over WebSocket.
+
+use super::cases;
+
+cases! {}
