@@ -1,5 +1,5 @@
 //! The project's own tools, started as `cargo xtask`: `test` runs every test, `tidy` holds the style,
-//! `bench` measures what a message costs.
+//! `bench` measures what a message costs, `conformance` tests any broker by the statements of the standards.
 //!
 //! Nothing here is part of the broker, and the broker needs nothing of it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to a terminal")]
@@ -7,6 +7,8 @@
 
 mod arguments;
 mod bench;
+mod conformance;
+mod markers;
 mod process;
 mod repository;
 mod test;
@@ -20,6 +22,8 @@ COMMAND
   test    build the broker and run every test there is, real clients included
   tidy    check the rules of style that a machine can check
   bench   measure the broker against a bare relay and write docs/performance.md
+  conformance
+          test any broker against every statement of MQTT 3.1.1 and 5.0
 
 `cargo xtask COMMAND --help` tells the options of one.";
 
@@ -31,11 +35,14 @@ fn main() -> ExitCode {
         Some("test") => test::main(rest),
         Some("tidy") => tidy::main(rest),
         Some("bench") => bench::main(rest),
+        Some("conformance") => conformance::main(rest),
         Some("--help" | "-h" | "help") | None => {
             println!("{HELP}");
             Ok(true)
         }
-        Some(other) => Err(format!("there is no command `{other}`; there are test, tidy and bench")),
+        Some(other) => {
+            Err(format!("there is no command `{other}`; there are test, tidy, bench and conformance"))
+        }
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

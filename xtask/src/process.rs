@@ -311,11 +311,18 @@ pub(crate) fn shell(line: &str, root: &Path) -> Command {
 /// A port of 127.0.0.1 that nobody listens on at the moment. It lies below the range that Linux gives to
 /// outgoing connections, so that none of 10,000 clients takes it, and no probe connects to itself.
 pub(crate) fn free_port() -> Result<u16, String> {
+    free_ports().map(|[port]| port)
+}
+
+/// Several such ports, all different.
+pub(crate) fn free_ports<const COUNT: usize>() -> Result<[u16; COUNT], String> {
     let start = std::process::id();
-    (0..10_000)
+    let ports: Vec<u16> = (0..10_000)
         .filter_map(|step| u16::try_from(20_000 + start.wrapping_mul(7).wrapping_add(step) % 10_000).ok())
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
-        .ok_or_else(|| "no port between 20000 and 29999 is free".to_owned())
+        .filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .take(COUNT)
+        .collect();
+    ports.try_into().map_err(|_| "no port between 20000 and 29999 is free".to_owned())
 }
 
 /// The last lines of a log file, for an error's text.

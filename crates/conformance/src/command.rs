@@ -2,11 +2,15 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to a terminal")]
 
 use crate::cases;
-use crate::outcome::Fault;
+use crate::offers::{Feature, NotOffered};
+use crate::outcome::{Fault, Verdict};
+use crate::probe::answers;
+use crate::report::{json, rows, summary};
 use crate::runner::{Case, Played, play};
 use crate::stage::Doors;
 use crate::wire::Version;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Tests a broker against the statements of MQTT 3.1.1 and 5.0.
@@ -37,6 +41,19 @@ pub struct Options {
     /// Only the statements, or tests, whose name contains this (repeatable).
     #[arg(long, value_name = "ID")]
     pub only: Vec<String>,
+    /// Declares what the broker does not offer, as `aldis-offers.toml` does. What is declared and answers all the
+    /// same is an error.
+    #[arg(long, value_name = "FILE")]
+    pub offers: Option<PathBuf>,
+    /// Write the results here, for programs.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// A topic that clients of `--addr` may not publish to.
+    #[arg(long, value_name = "TOPIC", default_value = "$SYS/conformance/denied")]
+    pub denied_topic: String,
+    /// Print every test, not only what did not pass.
+    #[arg(long, short)]
+    pub verbose: bool,
     /// Seconds that an answer may take.
     #[arg(long, default_value_t = 10.0)]
     pub patience: f64,
@@ -49,18 +66,43 @@ fn version(name: &str) -> Result<Version, String> {
         .ok_or_else(|| format!("`{name}` is no version; there are 3.1, 3.1.1 and 5"))
 }
 
-/// Runs the suite; false when a test failed.
+/// Runs the suite. False when a statement is broken, when one that can be tested has no test, or when a feature
+/// answers that is declared as not offered.
 pub fn run(options: &Options) -> Result<bool, String> {
-    let doors = doors(options)?;
+    let declared = declared(options)?;
+    let doors =
+        Doors { not_offered: declared.iter().map(|(feature, _)| feature).collect(), ..doors(options)? };
     let cases: Vec<Case> = cases::all().into_iter().filter(|case| chosen(options, case)).collect();
     if cases.is_empty() {
         return Err("no test has such a name; the identifiers are those of the standards".to_owned());
     }
     let start = Instant::now();
-    let played = play(&cases, &doors, &run_name(), tell);
-    let failed = played.iter().filter(|one| matches!(one.outcome, Err(Fault::Failed(_)))).count();
-    println!("{} tests in {:.1} s, {failed} failed", played.len(), start.elapsed().as_secs_f64());
-    Ok(failed == 0)
+    let played = play(&cases, &doors, &run_name(), |one| {
+        if options.verbose {
+            tell(one);
+        }
+    });
+    let mut rows = rows(&played, &options.version.map_or(vec![Version::V311, Version::V5], |one| vec![one]));
+    rows.retain(|row| options.only.is_empty() || !row.tests.is_empty());
+    println!("{}", summary(&rows).trim_end());
+    println!("{} tests in {:.1} s", played.len(), start.elapsed().as_secs_f64());
+    let wrong: Vec<Feature> = doors.not_offered.iter().copied().filter(|one| answers(*one, &doors)).collect();
+    for feature in &wrong {
+        println!("{} is declared as not offered, and it answers: take it out of the file", feature.name());
+    }
+    if let Some(path) = &options.json {
+        std::fs::write(path, json(&rows).to_string())
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    let bad = rows.iter().filter(|row| matches!(row.verdict, Verdict::Failed(_) | Verdict::Missing)).count();
+    Ok(bad == 0 && wrong.is_empty())
+}
+
+fn declared(options: &Options) -> Result<NotOffered, String> {
+    let Some(path) = &options.offers else { return Ok(NotOffered::default()) };
+    let told = |why: String| format!("{}: {why}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| told(error.to_string()))?;
+    NotOffered::parse(&text).map_err(told)
 }
 
 fn chosen(options: &Options, case: &Case) -> bool {
@@ -91,6 +133,7 @@ fn doors(options: &Options) -> Result<Doors, String> {
         login: options.login_addr.as_deref().map(address).transpose()?,
         limited: options.limited_addr.as_deref().map(address).transpose()?,
         websocket: options.websocket_addr.as_deref().map(address).transpose()?,
+        denied_topic: options.denied_topic.clone(),
         user: options.user.clone(),
         password: options.password.clone(),
         patience: Duration::from_secs_f64(options.patience.clamp(0.1, 600.0)),

@@ -18,6 +18,8 @@ pub mod command;
 pub mod offers;
 pub mod outcome;
 pub mod peer;
+pub mod probe;
+pub mod report;
 pub mod runner;
 pub mod stage;
 pub mod statement;

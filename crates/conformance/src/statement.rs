@@ -33,6 +33,14 @@ pub fn statement(version: Version, id: &str) -> Option<Statement> {
     statements(version).find(|statement| statement.id == id)
 }
 
+/// Why nobody can tell from outside whether the statement is kept; none for one that can be tested.
+pub fn why_not_testable(version: Version, id: &str) -> Option<&'static str> {
+    include_str!("../normative/not-testable.tsv").lines().skip(1).find_map(|line| {
+        let mut columns = line.split('\t');
+        (columns.next()? == version.name() && columns.next()? == id).then(|| columns.next()).flatten()
+    })
+}
+
 fn parse(table: &'static str) -> impl Iterator<Item = Statement> {
     table.lines().skip(1).filter_map(|line| {
         let mut columns = line.split('\t');
@@ -57,5 +65,18 @@ mod tests {
             assert!(statement.id.starts_with("MQTT-"), "{statement:?}");
             assert!(matches!(statement.who, "server" | "client" | "both"), "{statement:?}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_tested_has_its_reason_and_nothing_else_has() {
+        for version in [Version::V311, Version::V5] {
+            for statement in statements(version) {
+                let reason = why_not_testable(version, statement.id);
+                assert_eq!(reason.is_none(), statement.testable_from_outside, "{version} {statement:?}");
+            }
+        }
+        let lines = include_str!("../normative/not-testable.tsv").lines().count() - 1;
+        let untestable = |version| statements(version).filter(|one| !one.testable_from_outside).count();
+        assert_eq!(lines, untestable(Version::V311) + untestable(Version::V5));
     }
 }

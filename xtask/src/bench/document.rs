@@ -5,14 +5,17 @@ use super::ALDIS;
 use super::figures::{Idle, Series, Spread};
 use super::options::Options;
 use super::workloads::{IDLE_BAR, IDLE_CONNECTIONS, IDLE_GOAL};
+use crate::markers::Markers;
 use std::path::Path;
 use std::process::Command;
 
 const DOCUMENT: &str = "docs/performance.md";
-const BEGIN: &str = "<!-- cargo xtask bench writes from here -->";
-const END: &str = "<!-- to here -->";
 
 const NEW: &str = "# What a message costs\n\nBroker CPU time for each delivered message, measured by `cargo xtask bench` beside a bare TCP relay that runs\nin turn with the broker on the same core. The ratio is what counts: absolute figures depend on the machine.\n";
+
+fn markers() -> Markers {
+    Markers::new(DOCUMENT, "cargo xtask bench")
+}
 
 /// Both tables in Markdown.
 pub(super) fn tables(series: &[Series], idle: &[(String, Idle)], options: &Options) -> String {
@@ -97,7 +100,7 @@ pub(super) fn write(root: &Path, tables: &str, options: &Options) -> Result<(), 
     );
     let path = root.join(DOCUMENT);
     let old = std::fs::read_to_string(&path).unwrap_or_else(|_| NEW.to_owned());
-    let new = placed(&old, &format!("{where_and_when}\n\n{tables}"))?;
+    let new = markers().placed(&old, &format!("{where_and_when}\n\n{tables}"))?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
@@ -106,36 +109,11 @@ pub(super) fn write(root: &Path, tables: &str, options: &Options) -> Result<(), 
     Ok(())
 }
 
-/// The document with `tables` between its markers; they go to its end where it has none.
-fn placed(document: &str, tables: &str) -> Result<String, String> {
-    let between = format!("{BEGIN}\n{tables}{END}");
-    match (document.split_once(BEGIN), document.split_once(END)) {
-        (None, None) => Ok(format!("{}\n\n{between}\n", document.trim_end())),
-        (Some((before, rest)), Some(_)) => match rest.split_once(END) {
-            Some((_, after)) => Ok(format!("{before}{between}{after}")),
-            None => Err(format!("{DOCUMENT}: `{END}` stands before `{BEGIN}`; turn them about")),
-        },
-        _ => {
-            Err(format!("{DOCUMENT} has one of the markers `{BEGIN}` and `{END}` without the other; add it"))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{BEGIN, END, placed, tables};
+    use super::tables;
     use crate::bench::figures::{Idle, Series, Spread};
     use crate::bench::options::Options;
-
-    #[test]
-    fn what_is_written_around_the_markers_stays() {
-        let first = placed("# Title\n\nText.\n", "one\n").unwrap();
-        assert_eq!(first, format!("# Title\n\nText.\n\n{BEGIN}\none\n{END}\n"));
-        let second = placed(&first.replace("Text.", "Other."), "two\n").unwrap();
-        assert_eq!(second, format!("# Title\n\nOther.\n\n{BEGIN}\ntwo\n{END}\n"));
-        assert!(placed(&format!("x {BEGIN}"), "").is_err());
-        assert!(placed(&format!("{END} {BEGIN}"), "").is_err());
-    }
 
     #[test]
     fn every_row_has_the_columns_of_its_head() {
