@@ -7,6 +7,7 @@ mod clients;
 mod tools;
 
 use crate::arguments::Arguments;
+use crate::conformance;
 use crate::process::{exists, run, run_for_last_line};
 use crate::repository;
 use std::path::PathBuf;
@@ -54,7 +55,7 @@ impl Stage {
     }
 }
 
-const STAGES: [Stage; 10] = [
+const STAGES: [Stage; 11] = [
     Stage::new("tools", "install what the tests need and is missing", tools::install),
     Stage::new("build", "cargo build --release", build),
     Stage::new("rust", "unit and integration tests", rust_tests).after(&["tools"]),
@@ -68,6 +69,10 @@ const STAGES: [Stage; 10] = [
     Stage::new("clients-self-test", "these scripts notice failures", clients::self_test)
         .needs(&["build"])
         .after(&["tools", "clients-setup"]),
+    Stage::new("conformance", "every statement of the standards, and malformed packets", |place| {
+        conformance::aldis(&place.root)
+    })
+    .needs(&["build"]),
     Stage::new("blackbox", "scripts against the release binary", clients::black_box)
         .needs(&["build"])
         .after(&["tools"]),

@@ -24,19 +24,21 @@ pub(super) struct Doors {
     pub(super) websocket: Option<u16>,
 }
 
-/// The release binary twice: one that lets anybody in, one that asks for passwords.
+/// The release binary three times: one that lets anybody in, one that asks for passwords, one that overrules
+/// the keep alive of its clients.
 pub(super) fn aldis(root: &Path) -> Result<(Vec<Background>, Doors), String> {
-    let [plain, login] = free_ports()?;
-    let users = users(root)?;
-    let open = format!("target/release/aldis --listen tcp://{}", at(plain));
-    let closed = format!(
-        "target/release/aldis --listen tcp://{} --set auth.password_file='{}'",
-        at(login),
-        users.display()
-    );
-    let brokers =
-        vec![started(root, &open, "aldis.log", plain)?, started(root, &closed, "aldis-login.log", login)?];
-    Ok((brokers, Doors { plain, login: Some(login), limited: None, websocket: None }))
+    let [plain, login, limited] = free_ports()?;
+    let start = |port: u16, more: &str, log: &str| {
+        let line = format!("target/release/aldis --listen tcp://{} {more}", at(port));
+        started(root, line.trim_end(), log, port)
+    };
+    let passwords = format!("--set auth.password_file='{}'", users(root)?.display());
+    let brokers = vec![
+        start(plain, "", "aldis.log")?,
+        start(login, &passwords, "aldis-login.log")?,
+        start(limited, "--set 'limits.keep_alive_max=2 s'", "aldis-limited.log")?,
+    ];
+    Ok((brokers, Doors { plain, login: Some(login), limited: Some(limited), websocket: None }))
 }
 
 /// Debian's Mosquitto with four listeners, and its version.
