@@ -1,0 +1,186 @@
+//! The whole state of the model, and the way of a packet into it.
+//!
+//! One mutex holds a [`Broker`], so everything happens one thing after another. Each packet, each end of a
+//! connection and each tick of the clock is one call; what has to be sent is handed to the connections' threads.
+
+use super::connect::reject_code_of_3;
+use super::connection::{Connection, Phase};
+use super::reader::{Read, Violation, protocol_error};
+use super::rule::Rule::{self, V5, V311};
+use super::rule::Rules;
+use super::session::{Message, Session};
+use super::timers::Late;
+use super::{Door, decode, decode_connect};
+use crate::wire::{Connack, Packet, Version, first, reason};
+use std::collections::BTreeMap;
+use std::net::TcpStream;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+/// Everything there is.
+#[derive(Debug)]
+pub(super) struct Broker {
+    pub(super) rules: Rules,
+    /// How overlapping subscriptions of one client get their message.
+    pub(super) copies: super::Copies,
+    /// When the call that runs now began.
+    pub(super) now: Instant,
+    pub(super) connections: BTreeMap<u64, Connection>,
+    /// By client id.
+    pub(super) sessions: BTreeMap<Vec<u8>, Session>,
+    /// By topic.
+    pub(super) retained: BTreeMap<Vec<u8>, Message>,
+    /// Whose turn it is in each shared subscription, and where else turns are taken.
+    pub(super) turn: usize,
+    /// What a broken rule delays.
+    pub(super) late: Vec<(Instant, Late)>,
+    /// The last will of each client id. No rule needs them; a broken one does.
+    pub(super) old_wills: BTreeMap<Vec<u8>, crate::wire::Will>,
+    last_number: u64,
+    pub(super) last_assigned: u64,
+}
+
+impl Broker {
+    pub(super) fn new(rules: Rules, copies: super::Copies) -> Self {
+        Self {
+            rules,
+            copies,
+            now: Instant::now(),
+            connections: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            retained: BTreeMap::new(),
+            turn: 0,
+            late: Vec::new(),
+            old_wills: BTreeMap::new(),
+            last_number: 0,
+            last_assigned: 0,
+        }
+    }
+
+    /// Whether all of these rules are kept.
+    pub(super) fn keeps(&self, rules: &[Rule]) -> bool {
+        self.rules.keep(rules)
+    }
+
+    /// A connection was opened at a door; its number is the name it has from now on.
+    pub(super) fn opened(&mut self, door: Door, out: Sender<Vec<u8>>, socket: TcpStream) -> u64 {
+        self.last_number += 1;
+        let connection = Connection::new(door, self.rules.usual_version(), out, socket, Instant::now());
+        self.connections.insert(self.last_number, connection);
+        self.last_number
+    }
+
+    /// The stream of a connection ended.
+    pub(super) fn ended(&mut self, number: u64) {
+        self.now = Instant::now();
+        self.close(number);
+        self.connections.remove(&number);
+    }
+
+    /// A whole packet came.
+    pub(super) fn frame(&mut self, number: u64, first_byte: u8, body: &[u8]) {
+        self.now = Instant::now();
+        let now = self.now;
+        let Some(connection) = self.connections.get_mut(&number).filter(|one| one.is_open()) else { return };
+        connection.last_heard = now;
+        let phase = connection.phase;
+        let outcome = match phase {
+            Phase::New | Phase::Greeted => self.before_connack(number, first_byte, body),
+            Phase::Connected => self.after_connack(number, first_byte, body),
+            Phase::Rejected if self.keeps(&[V311("MQTT-3.1.4-5"), V5("MQTT-3.1.4-6")]) => Ok(()),
+            Phase::Rejected => self.after_connack(number, first_byte, body),
+        };
+        if let Err(violation) = outcome {
+            self.violated(number, violation);
+        }
+    }
+
+    /// All that was read at once is processed. A connection whose CONNECT was rejected ends here at the latest.
+    pub(super) fn chunk_processed(&mut self, number: u64) {
+        let rejected = self.connections.get(&number).is_some_and(|one| one.phase == Phase::Rejected);
+        if rejected && !self.keeps(&[V311("MQTT-3.1.4-5"), V5("MQTT-3.1.4-6")]) {
+            self.close(number);
+        }
+    }
+
+    fn before_connack(&mut self, number: u64, first_byte: u8, body: &[u8]) -> Read<()> {
+        let rules = self.rules;
+        let Some(connection) = self.connections.get_mut(&number) else { return Ok(()) };
+        if first_byte & 0xF0 == first::CONNECT && connection.phase == Phase::New {
+            connection.version = decode_connect::version(rules, body)?;
+            connection.phase = Phase::Greeted;
+            let connect = decode_connect::connect(rules, connection.version, first_byte, body)?;
+            return self.connect(number, connect);
+        }
+        if first_byte & 0xF0 == first::AUTH && connection.phase == Phase::Greeted {
+            let version = connection.version;
+            if let Packet::Auth(auth) = decode::decode(rules, version, first_byte, body)? {
+                return self.auth(number, auth);
+            }
+        }
+        if self.keeps(&[V311("MQTT-3.1.0-1"), V5("MQTT-3.1.0-1")]) {
+            return protocol_error("the first packet was not CONNECT");
+        }
+        self.after_connack(number, first_byte, body)
+    }
+
+    fn after_connack(&mut self, number: u64, first_byte: u8, body: &[u8]) -> Read<()> {
+        let Some(connection) = self.connections.get(&number) else { return Ok(()) };
+        let version = connection.version;
+        if first_byte & 0xF0 == first::CONNECT {
+            let rules = &[V311("MQTT-3.1.0-2"), V5("MQTT-3.1.0-2")];
+            return if self.keeps(rules) { protocol_error("a second CONNECT") } else { Ok(()) };
+        }
+        match decode::decode(self.rules, version, first_byte, body)? {
+            Packet::Publish(publish) => self.publish(number, publish),
+            Packet::Ack(ack) => self.acknowledged(number, &ack),
+            Packet::Subscribe(subscribe) => self.subscribe(number, subscribe),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(number, unsubscribe),
+            Packet::Disconnect(disconnect) => self.disconnect(number, &disconnect),
+            Packet::Auth(auth) => self.auth(number, auth),
+            Packet::Pingreq => {
+                if self.keeps(&[V311("MQTT-3.12.4-1"), V5("MQTT-3.12.4-1")]) {
+                    self.send(number, Packet::Pingresp);
+                }
+                Ok(())
+            }
+            _ => protocol_error("a packet that a client may not send"),
+        }
+    }
+
+    /// A packet broke a rule: the connection it came on is closed (4.8 of 3.1.1, 4.13 of 5).
+    pub(super) fn violated(&mut self, number: u64, violation: Violation) {
+        let Some(connection) = self.connections.get(&number) else { return };
+        let Violation { code, why } = violation;
+        match connection.phase {
+            Phase::New if code == reason::UNSUPPORTED_VERSION => self.refuse_version(number),
+            Phase::New => self.close(number),
+            Phase::Greeted if !self.keeps(&[V311("MQTT-3.1.4-1"), V5("MQTT-3.1.4-1")]) => {}
+            Phase::Greeted if !self.keeps(&[V5("MQTT-3.14.0-1")]) => self.dismiss(number, code, why),
+            Phase::Greeted if connection.version.is_5() => self.reject(number, code, why, &[]),
+            Phase::Greeted => self.close(number),
+            _ if self.keeps(&[V311("MQTT-4.8.0-1"), V5("MQTT-4.13.1-1")]) => self.dismiss(number, code, why),
+            _ => {}
+        }
+    }
+
+    /// Nobody knows in which format the client reads the answer; 3.1.1 demands its own, 5 demands none.
+    fn refuse_version(&mut self, number: u64) {
+        let answer = Connack {
+            session_present: false,
+            code: reject_code_of_3(reason::UNSUPPORTED_VERSION),
+            properties: Vec::new(),
+        };
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.put(Packet::from(answer).to_bytes(Version::V311));
+        }
+        self.close(number);
+    }
+
+    /// Ends all connections: the model stops.
+    pub(super) fn stop(&mut self) {
+        for connection in self.connections.values_mut() {
+            connection.abort();
+        }
+    }
+}

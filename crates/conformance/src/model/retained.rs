@@ -1,0 +1,53 @@
+//! Retained messages (3.3.1.3): which are kept, and who gets them on subscribing.
+
+use super::broker::Broker;
+use super::rule::Rule::{V5, V311};
+use super::session::{Held, Message, Outgoing};
+use super::topic;
+
+impl Broker {
+    /// Keeps a message that was published with RETAIN 1; an empty one removes what was kept.
+    pub(super) fn retain(&mut self, message: &Message) {
+        let publish = &message.publish;
+        if !publish.retain && self.keeps(&[V311("MQTT-3.3.1-12"), V5("MQTT-3.3.1-8")]) {
+            return;
+        }
+        let held = self.retained.contains_key(&publish.topic);
+        if publish.payload.is_empty() {
+            if !self.keeps(&[V311("MQTT-3.3.1-11"), V5("MQTT-3.3.1-7")]) {
+                self.retained.insert(publish.topic.clone(), message.clone());
+            } else if self.keeps(&[V311("MQTT-3.3.1-10"), V5("MQTT-3.3.1-6")]) {
+                self.retained.remove(&publish.topic);
+            }
+            return;
+        }
+        let replaces = publish.qos > 0 || !held || self.keeps(&[V311("MQTT-3.3.1-7")]);
+        let stores = self.keeps(&[V311("MQTT-3.3.1-5")]) && (!held || self.keeps(&[V5("MQTT-3.3.1-5")]));
+        if replaces && stores {
+            self.retained.insert(publish.topic.clone(), message.clone());
+        }
+    }
+
+    /// Sends a new subscription, or a renewed one, the retained messages that match it.
+    pub(super) fn send_retained(&mut self, client_id: &[u8], held: &Held) {
+        if !self.keeps(&[V311("MQTT-3.3.1-6")]) {
+            return;
+        }
+        let flag = self.keeps(&[V311("MQTT-3.3.1-8")]);
+        let matching: Vec<Outgoing> = self
+            .retained
+            .iter()
+            .filter(|(name, message)| {
+                topic::matches(self.rules, &held.matched, name) && !message.is_expired(self.now)
+            })
+            .filter(|(_, message)| !held.no_local || message.publisher != client_id)
+            .map(|(_, message)| Outgoing {
+                retain: flag,
+                ..self.copy_for(message, held, Vec::from_iter(held.identifier))
+            })
+            .collect();
+        for outgoing in matching {
+            self.enqueue(client_id, outgoing);
+        }
+    }
+}
