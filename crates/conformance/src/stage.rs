@@ -3,7 +3,7 @@
 use crate::offers::Feature;
 use crate::outcome::{Fault, Outcome};
 use crate::peer::Peer;
-use crate::wire::{Connack, Connect, Publish, Version};
+use crate::wire::{Connack, Connect, Property, Publish, Version, property};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -84,6 +84,16 @@ impl<'a> Stage<'a> {
     #[must_use]
     pub fn connect(&self, suffix: &str) -> Connect {
         Connect::new(self.version, self.client_id(suffix))
+    }
+
+    /// A CONNECT whose session lasts: it resumes one that is there, and stays for ten minutes.
+    #[must_use]
+    pub fn lasting(&self, suffix: &str) -> Connect {
+        let mut connect = Connect { clean: false, ..self.connect(suffix) };
+        if self.version.is_5() {
+            connect.properties.push(Property::four(property::SESSION_EXPIRY, 600));
+        }
+        connect
     }
 
     /// A connected client, clean and plain.
