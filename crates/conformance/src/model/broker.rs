@@ -77,6 +77,13 @@ impl Broker {
         self.connections.remove(&number);
     }
 
+    /// What a thread has to say on a connection that is no packet: the greeting and the answers of WebSocket.
+    pub(super) fn say(&mut self, number: u64, bytes: Vec<u8>) {
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.put_as_it_is(bytes);
+        }
+    }
+
     /// A whole packet came.
     pub(super) fn frame(&mut self, number: u64, first_byte: u8, body: &[u8]) {
         self.now = Instant::now();
@@ -117,6 +124,12 @@ impl Broker {
             if let Packet::Auth(auth) = decode::decode(rules, version, first_byte, body)? {
                 return self.auth(number, auth);
             }
+        }
+        if first_byte & 0xF0 == first::DISCONNECT
+            && self.connections.get(&number).is_some_and(|one| one.login.is_some())
+        {
+            self.close(number);
+            return Ok(());
         }
         if self.keeps(&[V311("MQTT-3.1.0-1"), V5("MQTT-3.1.0-1")]) {
             return protocol_error("the first packet was not CONNECT");

@@ -20,7 +20,7 @@ impl Broker {
         let (door, version) = (connection.door, connection.version);
         if let Some(method) = connect.properties.bytes(property::AUTHENTICATION_METHOD) {
             let method = method.to_vec();
-            self.begin_login(number, connect, method);
+            self.begin_login(number, connect, &method);
             return Ok(());
         }
         let known = connect.user_name.as_deref() == Some(USER.as_bytes())
@@ -111,6 +111,9 @@ impl Broker {
         let version = connection.version;
         if version.is_5() {
             properties.extend(self.announce(number, &connect));
+            if !self.keeps(&[V5("MQTT-4.12.0-6")]) {
+                properties.push(Property::text(property::AUTHENTICATION_METHOD, "SCRAM-SHA-256"));
+            }
         }
         let code = match self.keeps(&[V311("MQTT-3.1.4-4"), V5("MQTT-3.1.4-5")]) {
             true => reason::SUCCESS,

@@ -3,6 +3,7 @@
 use super::Door;
 use super::broker::Broker;
 use super::rule::Rule::{self, V5};
+use super::websocket;
 use crate::wire::property::{
     MAXIMUM_PACKET_SIZE, RECEIVE_MAXIMUM, REQUEST_PROBLEM_INFORMATION, TOPIC_ALIAS_MAXIMUM,
 };
@@ -98,6 +99,12 @@ impl Connection {
 
     /// Hands bytes to the thread that writes. A connection that is gone takes nothing.
     pub(super) fn put(&mut self, bytes: Vec<u8>) {
+        let framed = if self.door == Door::WebSocket { websocket::data(&bytes) } else { bytes };
+        self.put_as_it_is(framed);
+    }
+
+    /// Hands over what is no packet.
+    pub(super) fn put_as_it_is(&mut self, bytes: Vec<u8>) {
         if let Some(out) = &self.out {
             let _ = out.send(bytes);
         }
@@ -105,6 +112,9 @@ impl Connection {
 
     /// Nothing more is sent: the thread that writes sends what it has, and then ends the stream.
     pub(super) fn end(&mut self) {
+        if self.door == Door::WebSocket {
+            self.put_as_it_is(websocket::close());
+        }
         self.out = None;
     }
 

@@ -8,6 +8,8 @@ use super::Door;
 use super::broker::Broker;
 use super::reader::take_frame;
 use super::rule::Rule::{V5, V311};
+use super::rule::Rules;
+use super::websocket::{self, Asked};
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,37 +75,91 @@ impl Shared {
         let (out, bytes) = channel();
         let number = self.broker().opened(door, out, socket);
         std::thread::spawn(move || write(writer, &bytes));
-        self.read(number, stream);
+        let reading = Reading { shared: self, number, rules: self.broker().rules, bytes: Vec::new() };
+        match door {
+            Door::WebSocket => reading.frames(stream),
+            _ => reading.packets(stream),
+        }
         self.broker().ended(number);
     }
+}
 
-    fn read(&self, number: u64, mut stream: TcpStream) {
-        let rules = self.broker().rules;
-        let streams = rules.keep(&[V311("MQTT-7.1.1-1"), V5("MQTT-4.2-1")]);
-        let mut bytes = Vec::new();
-        let mut chunk = [0; 16 << 10];
-        loop {
-            let count = match stream.read(&mut chunk) {
-                Ok(0) | Err(_) => return,
-                Ok(count) => count,
-            };
-            bytes.extend(chunk.iter().take(count));
-            loop {
-                match take_frame(rules, &mut bytes) {
-                    Ok(Some((first, body))) => self.broker().frame(number, first, &body),
-                    Ok(None) => break,
-                    Err(violation) => {
-                        bytes.clear();
-                        self.broker().violated(number, violation);
-                        break;
-                    }
-                }
-            }
-            self.broker().chunk_processed(number);
+/// The reading of one connection.
+struct Reading<'a> {
+    shared: &'a Shared,
+    number: u64,
+    rules: Rules,
+    /// What was read and is no whole packet yet.
+    bytes: Vec<u8>,
+}
+
+impl Reading<'_> {
+    /// Reads packets from the stream itself.
+    fn packets(mut self, mut stream: TcpStream) {
+        let streams = self.rules.keep(&[V311("MQTT-7.1.1-1"), V5("MQTT-4.2-1")]);
+        while let Some(chunk) = next_chunk(&mut stream) {
+            self.process(&chunk);
             if !streams {
-                bytes.clear();
+                self.bytes.clear();
             }
         }
+    }
+
+    /// Reads the greeting of WebSocket, and then packets from its frames.
+    fn frames(mut self, mut stream: TcpStream) {
+        let mut raw = Vec::new();
+        let mut greeted = false;
+        while let Some(chunk) = next_chunk(&mut stream) {
+            raw.extend(chunk);
+            if !greeted {
+                let Some(end) = raw.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+                let request: Vec<u8> = raw.drain(..end + 4).collect();
+                let answer = websocket::greeting(self.rules, &String::from_utf8_lossy(&request));
+                greeted = answer.is_ok();
+                let text = answer.unwrap_or_else(str::to_owned);
+                self.shared.broker().say(self.number, text.into_bytes());
+                if !greeted {
+                    return;
+                }
+            }
+            while let Some(asked) = websocket::take(self.rules, &mut raw) {
+                match asked {
+                    Asked::Data(data) => self.process(&data),
+                    Asked::Answer(frame) => self.shared.broker().say(self.number, frame),
+                    Asked::Nothing => {}
+                    Asked::Close => return,
+                }
+                if !websocket::aligns_nothing(self.rules) {
+                    self.bytes.clear();
+                }
+            }
+        }
+    }
+
+    /// Hands the whole packets of what was read to the broker.
+    fn process(&mut self, chunk: &[u8]) {
+        self.bytes.extend(chunk);
+        loop {
+            match take_frame(self.rules, &mut self.bytes) {
+                Ok(Some((first, body))) => self.shared.broker().frame(self.number, first, &body),
+                Ok(None) => break,
+                Err(violation) => {
+                    self.bytes.clear();
+                    self.shared.broker().violated(self.number, violation);
+                    break;
+                }
+            }
+        }
+        self.shared.broker().chunk_processed(self.number);
+    }
+}
+
+/// What was sent next; none at the end of the stream.
+fn next_chunk(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut chunk = [0; 16 << 10];
+    match stream.read(&mut chunk) {
+        Ok(0) | Err(_) => None,
+        Ok(count) => Some(chunk.iter().take(count).copied().collect()),
     }
 }
 

@@ -1,0 +1,122 @@
+//! The suite is tested with a model that keeps every rule, and with models that break one rule each: every test
+//! passes against the first, and of each plant a test of exactly that rule fails.
+//!
+//! `unproven.tsv` lists the rules that have a test and no plant which fails it. The list is compared, so that it
+//! changes only when somebody means it to.
+#![allow(clippy::unwrap_used, reason = "a test that cannot start its model fails")]
+
+use aldis_conformance::model::{Copies, Model, PLANTS, Rule};
+use aldis_conformance::runner::{Case, Played, play};
+use aldis_conformance::{Doors, Fault, Version, cases, statement};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// How many plants are tried at a time. They wait more than they work.
+const SIDE_BY_SIDE: usize = 32;
+/// How long a test waits for what a broken model does not do. The model itself answers in milliseconds.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+fn played(broken: Option<Rule>, copies: Copies, cases: &[Case], patience: Duration) -> Vec<Played> {
+    let model = Model::start(broken, copies).unwrap();
+    let doors = Doors { patience, ..model.doors() };
+    play(cases, &doors, "c", |_| ())
+}
+
+/// The model keeps both ways that overlapping subscriptions may be served, one at a time; a test that cannot see
+/// its statement in one sees it in the other.
+#[test]
+fn every_test_passes_where_every_rule_is_kept() {
+    let all = cases::all();
+    let first = played(None, Copies::One, &all, Duration::from_secs(10));
+    let (passed, rest): (Vec<_>, Vec<_>) = first.into_iter().partition(|one| one.outcome == Ok(()));
+    let (unseen, mut wrong): (Vec<_>, Vec<_>) =
+        rest.into_iter().partition(|one| matches!(one.outcome, Err(Fault::NotShown(_))));
+    let again: Vec<Case> = unseen.iter().map(|one| one.case).collect();
+    let second = played(None, Copies::Each, &again, Duration::from_secs(10));
+    wrong.extend(second.into_iter().filter(|one| one.outcome != Ok(())));
+    let lines: Vec<_> = wrong.iter().map(|one| format!("{:?}: {:?}", one.case, one.outcome)).collect();
+    assert!(wrong.is_empty(), "{} passed at once, and these did not:\n{}", passed.len(), lines.join("\n"));
+}
+
+/// Why no test of a rule failed although the rule was broken; none if one failed.
+fn not_caught(rule: Rule) -> Option<String> {
+    let own: Vec<Case> = cases::all()
+        .into_iter()
+        .filter(|case| case.version == rule.version() && case.id == rule.id())
+        .collect();
+    let mut seen = Vec::new();
+    for copies in [Copies::One, Copies::Each] {
+        for one in played(Some(rule), copies, &own, PATIENCE) {
+            match one.outcome {
+                Err(Fault::Failed(_)) => return None,
+                other => seen.push(format!("{} {other:?}", one.case.name)),
+            }
+        }
+    }
+    Some(seen.join(", "))
+}
+
+#[test]
+fn every_broken_rule_fails_a_test_of_its_own() {
+    let tested: Vec<Rule> = PLANTS
+        .iter()
+        .copied()
+        .filter(|rule| cases::all().iter().any(|case| case.version == rule.version() && case.id == rule.id()))
+        .collect();
+    let next = AtomicUsize::new(0);
+    let missed = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                while let Some(rule) = tested.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Some(seen) = not_caught(*rule) {
+                        missed.lock().unwrap().push(format!("{rule:?}: {seen}"));
+                    }
+                }
+            });
+        }
+    });
+    let missed = missed.into_inner().unwrap();
+    assert!(
+        missed.is_empty(),
+        "of {} plants {} were not caught:\n{}",
+        tested.len(),
+        missed.len(),
+        missed.join("\n")
+    );
+}
+
+/// A plant is a statement that can be seen from outside.
+#[test]
+fn every_plant_is_a_testable_statement() {
+    for rule in PLANTS {
+        let found = statement::statement(rule.version(), rule.id());
+        assert!(found.is_some_and(|found| found.testable_from_outside), "{rule:?}");
+    }
+}
+
+#[test]
+fn what_is_unproven_is_listed() {
+    let listed: BTreeMap<(String, String), String> = include_str!("../unproven.tsv")
+        .lines()
+        .skip(1)
+        .map(|line| {
+            let [version, id, why] = line.split('\t').collect::<Vec<_>>().try_into().unwrap();
+            ((version.to_owned(), id.to_owned()), why.to_owned())
+        })
+        .collect();
+    let mut found = Vec::new();
+    for version in [Version::V311, Version::V5] {
+        for statement in statement::statements(version).filter(|statement| statement.testable_from_outside) {
+            if Rule::planted(version, statement.id).is_none() {
+                found.push((version.name().to_owned(), statement.id.to_owned()));
+            }
+        }
+    }
+    found.sort();
+    let names: Vec<_> = listed.keys().cloned().collect();
+    assert_eq!(names, found, "unproven.tsv lists the rules without a plant, and no others");
+    assert!(listed.values().all(|why| why.len() > 10), "each line says why");
+}
