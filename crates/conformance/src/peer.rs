@@ -224,6 +224,20 @@ impl Peer {
         }
     }
 
+    /// The messages that were on their way to this client, not acknowledged: all that come before the answer to a
+    /// PINGREQ.
+    pub fn pending(&mut self) -> Outcome<Vec<Publish>> {
+        self.send(Packet::Pingreq)?;
+        let mut messages = Vec::new();
+        loop {
+            match self.next("PINGRESP")? {
+                Packet::Pingresp => return Ok(messages),
+                Packet::Publish(publish) => messages.push(publish),
+                other => return failed(format!("{other:?} came where messages were due")),
+            }
+        }
+    }
+
     /// Subscribes to one filter, which has to be granted at that QoS.
     pub fn subscribe(&mut self, filter: impl AsRef<[u8]>, qos: u8) -> Outcome {
         let suback = self.subscribe_with(Subscription::new(filter, qos))?;
@@ -287,6 +301,11 @@ impl Peer {
             Packet::Ack(ack) if ack.first == first && ack.packet_id == packet_id => Some(ack.clone()),
             _ => None,
         })
+    }
+
+    /// Forgets what was read and not asked for.
+    pub fn drain(&mut self) {
+        self.waiting.clear();
     }
 
     // ---- endings ----
