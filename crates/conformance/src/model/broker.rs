@@ -30,8 +30,11 @@ pub(super) struct Broker {
     pub(super) sessions: BTreeMap<Vec<u8>, Session>,
     /// By topic.
     pub(super) retained: BTreeMap<Vec<u8>, Message>,
-    /// Whose turn it is in each shared subscription, and where else turns are taken.
+    /// Counts the choices among the members of shared subscriptions.
     pub(super) turn: usize,
+    /// Counts messages and acknowledgements. No rule needs them; broken ones delay every second.
+    pub(super) messages: usize,
+    pub(super) acknowledgements: usize,
     /// What a broken rule delays.
     pub(super) late: Vec<(Instant, Late)>,
     /// The last will of each client id. No rule needs them; a broken one does.
@@ -50,6 +53,8 @@ impl Broker {
             sessions: BTreeMap::new(),
             retained: BTreeMap::new(),
             turn: 0,
+            messages: 0,
+            acknowledgements: 0,
             late: Vec::new(),
             old_wills: BTreeMap::new(),
             last_number: 0,

@@ -1,9 +1,9 @@
 //! One connection as the broker sees it: what its CONNECT agreed, and what is sent on it.
 
-use super::Door;
 use super::broker::Broker;
 use super::rule::Rule::{self, V5};
 use super::websocket;
+use super::{Door, SERVER_KEEP_ALIVE};
 use crate::wire::property::{
     MAXIMUM_PACKET_SIZE, RECEIVE_MAXIMUM, REQUEST_PROBLEM_INFORMATION, TOPIC_ALIAS_MAXIMUM,
 };
@@ -84,9 +84,13 @@ impl Connection {
     /// Takes over what the client's CONNECT says of this connection.
     pub(super) fn agree(&mut self, connect: &Connect) {
         let number = |id| connect.properties.number(id);
-        self.keep_alive = Some(connect.keep_alive)
-            .filter(|seconds| *seconds > 0)
-            .map(|seconds| Duration::from_secs(u64::from(seconds)));
+        let given = if self.door == Door::Limited && self.version.is_5() {
+            SERVER_KEEP_ALIVE
+        } else {
+            connect.keep_alive
+        };
+        self.keep_alive =
+            Some(given).filter(|seconds| *seconds > 0).map(|seconds| Duration::from_secs(u64::from(seconds)));
         self.maximum_packet_size = number(MAXIMUM_PACKET_SIZE).map_or(usize::MAX, |size| size as usize);
         self.receive_maximum = number(RECEIVE_MAXIMUM).map_or(usize::from(u16::MAX), |count| count as usize);
         self.alias_maximum = number(TOPIC_ALIAS_MAXIMUM).map_or(0, |count| count as u16);
@@ -228,8 +232,8 @@ impl Broker {
 
     /// Sends a packet in the turn of those before it. A broken rule sends every second one later.
     pub(super) fn send_in_order(&mut self, number: u64, packet: Packet, why: &str, rules: &[Rule]) {
-        self.turn += 1;
-        if !self.rules.keep(rules) && self.turn % 2 == 1 {
+        self.acknowledgements += 1;
+        if !self.rules.keep(rules) && self.acknowledgements % 2 == 1 {
             self.send_late(number, packet);
         } else {
             self.explain(number, packet, why);

@@ -100,10 +100,10 @@ impl Broker {
             arrived: self.now,
             expiry: seconds.map(|seconds| Duration::from_secs(u64::from(seconds))),
         };
-        self.turn += 1;
+        self.messages += 1;
         let ordered =
             self.keeps(&[V311("MQTT-4.6.0-5"), V311("MQTT-4.6.0-6"), V5("MQTT-4.6.0-5"), V5("MQTT-4.6.0-6")]);
-        if !ordered && self.turn % 2 == 1 {
+        if !ordered && self.messages % 2 == 1 {
             self.distribute_late(message);
             return reason::SUCCESS;
         }
