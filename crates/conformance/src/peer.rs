@@ -361,6 +361,19 @@ impl Peer {
         }
     }
 
+    /// The next packet, or none if the broker closes the connection instead, with a DISCONNECT or without.
+    pub fn closed_or_next(&mut self) -> Outcome<Option<Packet>> {
+        if let Some(packet) = self.waiting.pop_front() {
+            return Ok(Some(packet));
+        }
+        match self.read(Instant::now() + self.patience)? {
+            Next::Closed => Ok(None),
+            Next::Packet(packet) if matches!(*packet, Packet::Disconnect(_)) => self.closed().map(|_| None),
+            Next::Packet(packet) => Ok(Some(*packet)),
+            Next::Nothing => failed(format!("neither a packet nor the end came within {:?}", self.patience)),
+        }
+    }
+
     /// The broker has to close because of what was sent last. In MQTT 5 it may say why, with one of these codes.
     pub fn refused(&mut self, codes: &[u8]) -> Outcome {
         match self.closed()? {
