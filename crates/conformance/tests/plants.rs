@@ -40,7 +40,8 @@ fn every_test_passes_where_every_rule_is_kept() {
     assert!(wrong.is_empty(), "{} passed at once, and these did not:\n{}", passed.len(), lines.join("\n"));
 }
 
-/// Why no test of a rule failed although the rule was broken; none if one failed.
+/// Why no test of a rule failed although the rule was broken; none if one failed, which is told for those who
+/// run this with `--nocapture`.
 fn not_caught(rule: Rule) -> Option<String> {
     let own: Vec<Case> = cases::all()
         .into_iter()
@@ -50,7 +51,10 @@ fn not_caught(rule: Rule) -> Option<String> {
     for copies in [Copies::One, Copies::Each] {
         for one in played(Some(rule), copies, &own, PATIENCE) {
             match one.outcome {
-                Err(Fault::Failed(_)) => return None,
+                Err(Fault::Failed(why)) => {
+                    println!("{rule:?} fails {}: {why}", one.case.name);
+                    return None;
+                }
                 other => seen.push(format!("{} {other:?}", one.case.name)),
             }
         }
