@@ -54,8 +54,11 @@ fn a_client_s_aliases_do_not_outlive_the_connection(stage: &Stage<'_>) -> Outcom
     ensure(before.is_empty(), || format!("{before:?} came by an alias of an earlier connection"))
 }
 
+/// Topic and payload.
+type Message = (Vec<u8>, Vec<u8>);
+
 /// Receives that many messages, resolves their aliases, and says whether an alias was used at all.
-fn resolved(subscriber: &mut Peer, count: usize, maximum: u16) -> Outcome<(Vec<(Vec<u8>, Vec<u8>)>, bool)> {
+fn resolved(subscriber: &mut Peer, count: usize, maximum: u16) -> Outcome<(Vec<Message>, bool)> {
     let mut names: BTreeMap<u32, Vec<u8>> = BTreeMap::new();
     let mut messages = Vec::new();
     for _ in 0..count {
