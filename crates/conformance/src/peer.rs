@@ -158,6 +158,22 @@ impl Peer {
         }
     }
 
+    /// The next PUBLISH if one comes within this time. It is not acknowledged.
+    pub fn message_within(&mut self, time: Duration) -> Outcome<Option<Publish>> {
+        let next = match self.waiting.pop_front() {
+            Some(packet) => Next::Packet(Box::new(packet)),
+            None => self.read(Instant::now() + time)?,
+        };
+        match next {
+            Next::Nothing => Ok(None),
+            Next::Closed => failed("the broker closed the connection where a PUBLISH may come"),
+            Next::Packet(packet) => match *packet {
+                Packet::Publish(publish) => Ok(Some(publish)),
+                other => failed(format!("{other:?} came where a PUBLISH may come")),
+            },
+        }
+    }
+
     /// The next packet, which has to be that acknowledgement ([`first::PUBACK`] and so on) of that identifier.
     pub fn ack(&mut self, first: u8, packet_id: u16) -> Outcome<Ack> {
         let wanted = Packet::from(Ack::new(first, packet_id));
