@@ -65,8 +65,10 @@ impl Broker {
         }
         let plain = id.len() <= 23 && id.iter().all(u8::is_ascii_alphanumeric);
         let longest = if self.keeps(&[V311("MQTT-3.1.3-5"), V5("MQTT-3.1.3-5")]) { 23 } else { 22 };
+        let capitals = !self.keeps(&[V311("MQTT-3.1.3-5: capitals"), V5("MQTT-3.1.3-5: capitals")]);
+        let objects = plain && (id.len() > longest || (capitals && id.iter().any(u8::is_ascii_uppercase)));
         let unusual = id.len() > 256 || id.iter().any(|byte| matches!(byte, b'#' | b'+' | b'/'));
-        if (plain && id.len() > longest) || unusual || (version == Version::V31 && id.len() > 23) {
+        if objects || unusual || (version == Version::V31 && id.len() > 23) {
             Some(&[V311("MQTT-3.1.3-9"), V5("MQTT-3.1.3-8")])
         } else {
             None
@@ -160,7 +162,7 @@ impl Broker {
     /// The client identifier may be connected already: that connection ends (3.1.4).
     fn take_over(&mut self, client_id: &[u8], clean: bool) {
         let Some(old) = self.sessions.get(client_id).and_then(|session| session.connection) else { return };
-        if !self.keeps(&[V311("MQTT-3.1.4-2")]) {
+        if !self.keeps(&[V311("MQTT-3.1.4-2"), V5("MQTT-3.1.4-3: stays")]) {
             if let Some(session) = self.sessions.get_mut(client_id) {
                 session.connection = None;
             }
@@ -170,7 +172,7 @@ impl Broker {
             self.dismiss(old, reason::SESSION_TAKEN_OVER, "the client has a new connection");
         }
         self.close(old);
-        if clean {
+        if clean && self.keeps(&[V311("MQTT-3.1.2-6: earlier")]) {
             self.end_session(client_id);
         }
     }
@@ -183,6 +185,7 @@ impl Broker {
                 V311("MQTT-3.1.4-3"),
                 V5("MQTT-3.1.4-4"),
                 V311("MQTT-3.1.2-6"),
+                V311("MQTT-3.1.2-6: earlier"),
                 V5("MQTT-3.1.2-4"),
             ]),
             false => !self.keeps(&[V5("MQTT-3.1.2-5")]),
@@ -219,7 +222,7 @@ impl Broker {
         if version.is_5() {
             return lasting_for(connect.properties.number(property::SESSION_EXPIRY).unwrap_or(0));
         }
-        let ends = self.keeps(&[V311("MQTT-3.1.2-6")]);
+        let ends = self.keeps(&[V311("MQTT-3.1.2-6"), V311("MQTT-3.1.2-6: kept")]);
         let kept = self.keeps(&[V311("MQTT-3.1.2-4")]);
         match connect.clean {
             true if ends => Lasting::Connection,

@@ -42,15 +42,7 @@ impl Reader<'_> {
             _ => 0,
         };
         let general = &[V311("MQTT-2.2.2-1"), V311("MQTT-2.2.2-2"), V5("MQTT-2.1.3-1")];
-        let own: &[Rule] = match first_byte & 0xF0 {
-            0x60 => &[V311("MQTT-3.6.1-1"), V5("MQTT-3.6.1-1")],
-            0x80 => &[V311("MQTT-3.8.1-1"), V5("MQTT-3.8.1-1")],
-            0xA0 => &[V311("MQTT-3.10.1-1"), V5("MQTT-3.10.1-1")],
-            first::DISCONNECT => &[V311("MQTT-3.14.1-1"), V5("MQTT-3.14.1-1")],
-            first::AUTH => &[V5("MQTT-3.15.1-1")],
-            _ => &[],
-        };
-        let right = first_byte & 0x0F == expected || !self.rules.keep(own);
+        let right = first_byte & 0x0F == expected || !self.rules.keep(rules_of_flags(first_byte & 0xF0));
         self.demand(right, general, "reserved flags that are not as they must be")
     }
 
@@ -64,7 +56,8 @@ impl Reader<'_> {
             "PUBLISH at QoS 0 with DUP",
         )?;
         let topic = self.topic_of_publish()?;
-        let packet_id = if qos > 0 { Some(self.packet_id()?) } else { None };
+        let numbered = &[V311("MQTT-2.3.1-1: PUBLISH"), V5("MQTT-2.2.1-3: PUBLISH")];
+        let packet_id = if qos > 0 { Some(self.packet_id(numbered)?) } else { None };
         let properties = self.properties(Holder::Publish)?;
         if properties.find(SUBSCRIPTION_IDENTIFIER).is_some() && self.rules.keep(&[V5("MQTT-3.3.4-6")]) {
             return protocol_error("a client's PUBLISH with a Subscription Identifier");
@@ -88,7 +81,9 @@ impl Reader<'_> {
         }
         let name = self.topic(&[V311("MQTT-3.3.2-1"), V5("MQTT-3.3.2-1")])?;
         let rules = &[V311("MQTT-3.3.2-2"), V5("MQTT-3.3.2-2"), V311("MQTT-4.7.1-1"), V5("MQTT-4.7.0-1")];
-        if topic::has_no_wildcard(&name) || !self.rules.keep(rules) {
+        let plus = [V311("MQTT-3.3.2-2: +"), V5("MQTT-3.3.2-2: +")];
+        let plus_alone = !name.contains(&b'#') && !self.rules.keep(&plus);
+        if topic::has_no_wildcard(&name) || !self.rules.keep(rules) || plus_alone {
             Ok(name)
         } else {
             Err(Violation { code: reason::TOPIC_NAME_INVALID, why: "a topic name with a wildcard" })
@@ -96,7 +91,7 @@ impl Reader<'_> {
     }
 
     fn ack(&mut self, first: u8, holder: Holder) -> Read<Packet> {
-        let packet_id = self.packet_id()?;
+        let packet_id = self.packet_id(&[])?;
         let (allowed, rule): (&[u8], _) = match holder {
             Holder::Puback => (reason::of_broker(holder), "MQTT-3.4.2-1"),
             Holder::Pubrec => (reason::of_broker(holder), "MQTT-3.5.2-1"),
@@ -128,7 +123,7 @@ impl Reader<'_> {
     }
 
     fn subscribe(&mut self) -> Read<Packet> {
-        let packet_id = self.packet_id()?;
+        let packet_id = self.packet_id(&[V311("MQTT-2.3.1-1: SUBSCRIBE"), V5("MQTT-2.2.1-3: SUBSCRIBE")])?;
         let properties = self.properties(Holder::Subscribe)?;
         let mut subscriptions = Vec::new();
         while !self.rest.is_empty() {
@@ -156,10 +151,14 @@ impl Reader<'_> {
         let reserved = if self.version.is_5() { 0xC0 } else { 0xFC };
         self.demand(
             options & reserved == 0,
-            &[V311("MQTT-3.8.3-4"), V5("MQTT-3.8.3-5")],
+            &[V311("MQTT-3.8.3-4"), V311("MQTT-3.8.3-4: reserved bits"), V5("MQTT-3.8.3-5")],
             "reserved bits in the options of a subscription",
         )?;
-        self.demand_content(options & 3 != 3, &[V311("MQTT-3.8.3-4")], "a subscription at QoS 3")?;
+        self.demand_content(
+            options & 3 != 3,
+            &[V311("MQTT-3.8.3-4"), V311("MQTT-3.8.3-4: QoS 3")],
+            "a subscription at QoS 3",
+        )?;
         if self.version.is_5() && options & 0x30 == 0x30 {
             return protocol_error("Retain Handling 3");
         }
@@ -184,8 +183,12 @@ impl Reader<'_> {
             )?;
         }
         let plain = plain.unwrap_or_default();
-        let hash =
-            topic::hash_stands_last(plain) || !self.rules.keep(&[V311("MQTT-4.7.1-2"), V5("MQTT-4.7.1-1")]);
+        let hash = topic::hash_stands_last(plain)
+            || !self.rules.keep(&[V311("MQTT-4.7.1-2"), V5("MQTT-4.7.1-1")])
+            || (topic::hash_fills_its_level(plain)
+                && !self
+                    .rules
+                    .keep(&[V311("MQTT-4.7.1-2: in the middle"), V5("MQTT-4.7.1-1: in the middle")]));
         let plus = topic::plus_fills_its_level(plain)
             || !self.rules.keep(&[V311("MQTT-4.7.1-3"), V5("MQTT-4.7.1-2")]);
         if hash && plus {
@@ -196,7 +199,8 @@ impl Reader<'_> {
     }
 
     fn unsubscribe(&mut self) -> Read<Packet> {
-        let packet_id = self.packet_id()?;
+        let packet_id =
+            self.packet_id(&[V311("MQTT-2.3.1-1: UNSUBSCRIBE"), V5("MQTT-2.2.1-3: UNSUBSCRIBE")])?;
         let properties = self.properties(Holder::Unsubscribe)?;
         let mut filters = Vec::new();
         while !self.rest.is_empty() {
@@ -224,5 +228,21 @@ impl Reader<'_> {
             return malformed("AUTH of a client with code 0");
         }
         Ok(Auth { code, properties }.into())
+    }
+}
+
+/// The rules on the reserved flags of one kind of packet.
+fn rules_of_flags(kind: u8) -> &'static [Rule] {
+    match kind {
+        first::PUBACK => &[V311("MQTT-2.2.2-2: PUBACK"), V5("MQTT-2.1.3-1: PUBACK")],
+        first::PUBREC => &[V311("MQTT-2.2.2-2: PUBREC"), V5("MQTT-2.1.3-1: PUBREC")],
+        0x60 => &[V311("MQTT-3.6.1-1"), V5("MQTT-3.6.1-1")],
+        first::PUBCOMP => &[V311("MQTT-2.2.2-2: PUBCOMP"), V5("MQTT-2.1.3-1: PUBCOMP")],
+        0x80 => &[V311("MQTT-3.8.1-1"), V5("MQTT-3.8.1-1")],
+        0xA0 => &[V311("MQTT-3.10.1-1"), V5("MQTT-3.10.1-1")],
+        first::PINGREQ => &[V311("MQTT-2.2.2-2: PINGREQ"), V5("MQTT-2.1.3-1: PINGREQ")],
+        first::DISCONNECT => &[V311("MQTT-3.14.1-1"), V5("MQTT-3.14.1-1")],
+        first::AUTH => &[V5("MQTT-3.15.1-1")],
+        _ => &[],
     }
 }

@@ -33,7 +33,13 @@ pub(super) fn version(rules: Rules, body: &[u8]) -> Read<Version> {
 /// Reads the whole CONNECT in a version that [`version`] found.
 pub(super) fn connect(rules: Rules, version: Version, first_byte: u8, body: &[u8]) -> Read<Connect> {
     let mut reader = Reader { rules, version, rest: body };
-    let general = &[V311("MQTT-2.2.2-1"), V311("MQTT-2.2.2-2"), V5("MQTT-2.1.3-1")];
+    let general = &[
+        V311("MQTT-2.2.2-1"),
+        V311("MQTT-2.2.2-2"),
+        V311("MQTT-2.2.2-2: CONNECT"),
+        V5("MQTT-2.1.3-1"),
+        V5("MQTT-2.1.3-1: CONNECT"),
+    ];
     reader.demand(first_byte & 0x0F == 0, general, "reserved flags that are not as they must be")?;
     let protocol = reader.binary()?;
     let level = reader.byte()?;

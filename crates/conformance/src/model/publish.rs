@@ -164,7 +164,13 @@ impl Broker {
         if version.is_some_and(|version| version.is_5()) {
             ack.code = if self.keeps(&[known]) { code } else { 0x03 };
         }
-        if !self.keeps(&[V311("MQTT-2.3.1-6"), V5("MQTT-2.2.1-5")]) {
+        let own = match first {
+            first::PUBACK => [V311("MQTT-2.3.1-6: PUBACK"), V5("MQTT-2.2.1-5: PUBACK")],
+            first::PUBREC => [V311("MQTT-2.3.1-6: PUBREC"), V5("MQTT-2.2.1-5: PUBREC")],
+            first::PUBREL => [V311("MQTT-2.3.1-6: PUBREL"), V5("MQTT-2.2.1-5: PUBREL")],
+            _ => [V311("MQTT-2.3.1-6"), V5("MQTT-2.2.1-5: PUBCOMP")],
+        };
+        if !self.keeps(&own) || !self.keeps(&[V311("MQTT-2.3.1-6"), V5("MQTT-2.2.1-5")]) {
             ack.packet_id = packet_id.wrapping_add(1).max(1);
         }
         if !self.keeps(&[V311("MQTT-2.2.2-1"), V5("MQTT-2.1.3-1")]) {

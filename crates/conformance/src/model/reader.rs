@@ -109,7 +109,7 @@ impl<'a> Reader<'a> {
     /// A string: UTF-8 without U+0000. `utf8` names the rules of this field that say so once more.
     pub(super) fn text(&mut self, utf8: &[Rule]) -> Read<Vec<u8>> {
         let mut bytes = self.binary()?;
-        if std::str::from_utf8(&bytes).is_err() && self.rules.keep(utf8) {
+        if !self.is_utf8(&bytes) && self.rules.keep(utf8) {
             self.demand(false, &[V311("MQTT-1.5.3-1"), V5("MQTT-1.5.4-1")], "a string that is not UTF-8")?;
         }
         if bytes.contains(&0) && self.rules.keep(&[V311("MQTT-1.5.3-2"), V5("MQTT-1.5.4-2")]) {
@@ -119,6 +119,25 @@ impl<'a> Reader<'a> {
             bytes = without_byte_order_marks(&bytes);
         }
         Ok(bytes)
+    }
+
+    /// Whether the bytes are well-formed UTF-8, which holds no surrogates and nothing in more bytes than it needs.
+    fn is_utf8(&self, bytes: &[u8]) -> bool {
+        let surrogates =
+            !self.rules.keep(&[V311("MQTT-1.5.3-1: surrogates"), V5("MQTT-1.5.4-1: surrogates")]);
+        let longer = !self.rules.keep(&[V311("MQTT-1.5.3-1: overlong"), V5("MQTT-1.5.4-1: overlong")]);
+        let mut rest = bytes;
+        loop {
+            rest =
+                match (std::str::from_utf8(rest).map_err(|error| rest.split_at(error.valid_up_to()).1), rest)
+                {
+                    (Ok(_), _) => return true,
+                    (Err([0xED, 0xA0..=0xBF, _, tail @ ..]), _) if surrogates => tail,
+                    (Err([0xC0 | 0xC1, _, tail @ ..]), _) if longer => tail,
+                    (Err([0xE0, 0x80..=0x9F, _, tail @ ..]), _) if longer => tail,
+                    _ => return false,
+                }
+        }
     }
 
     /// A topic name or filter: a string of at least one character, which holds no U+0000.
@@ -136,11 +155,11 @@ impl<'a> Reader<'a> {
         Ok(topic)
     }
 
-    /// The identifier of a packet that needs one.
-    pub(super) fn packet_id(&mut self) -> Read<u16> {
+    /// The identifier of a packet that needs one. `own` names the rules for this kind of packet.
+    pub(super) fn packet_id(&mut self, own: &[Rule]) -> Read<u16> {
         let packet_id = self.two()?;
         self.demand_content(
-            packet_id != 0,
+            packet_id != 0 || !self.rules.keep(own),
             &[V311("MQTT-2.3.1-1"), V5("MQTT-2.2.1-3")],
             "a packet identifier of 0",
         )?;

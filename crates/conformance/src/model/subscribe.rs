@@ -43,11 +43,16 @@ impl Broker {
     /// Adds a subscription to a session, in the place of one with an equal filter. Returns whether it is new.
     fn hold(&mut self, client_id: &[u8], held: Held) -> bool {
         let replaces = self.keeps(&[V311("MQTT-3.8.4-3"), V5("MQTT-3.8.4-3")]);
+        let interrupts = !self.keeps(&[V311("MQTT-3.8.4-3: interrupts"), V5("MQTT-3.8.4-4: loses")]);
         let Some(session) = self.sessions.get_mut(client_id) else { return true };
         let equal = session.subscriptions.iter_mut().find(|one| one.filter == held.filter);
         match equal {
             Some(one) if replaces => {
                 *one = held;
+                if interrupts {
+                    session.queue.clear();
+                    session.in_flight.clear();
+                }
                 false
             }
             _ => {
@@ -60,7 +65,10 @@ impl Broker {
     /// Retain Handling: 0 wants retained messages always, 1 for a new subscription, 2 never. Before MQTT 5 it is 0.
     fn wants_retained(&self, subscription: &Subscription, new: bool) -> bool {
         match subscription.options >> 4 & 3 {
-            0 => self.keeps(&[V5("MQTT-3.3.1-9")]) && (new || self.keeps(&[V5("MQTT-3.8.4-4")])),
+            0 => {
+                self.keeps(&[V5("MQTT-3.3.1-9")])
+                    && (new || self.keeps(&[V311("MQTT-3.8.4-3: retained"), V5("MQTT-3.8.4-4")]))
+            }
             1 => new || !self.keeps(&[V5("MQTT-3.3.1-10")]),
             _ => !self.keeps(&[V5("MQTT-3.3.1-11")]),
         }
@@ -128,11 +136,13 @@ impl Broker {
         if !self.keeps(&[V5("MQTT-3.11.3-2")]) {
             codes.fill(0x03);
         }
-        let packet_id = if self.keeps(&[V311("MQTT-2.3.1-7"), V5("MQTT-2.2.1-6")]) {
-            packet_id
-        } else {
-            other(packet_id)
-        };
+        let same = [
+            V311("MQTT-2.3.1-7"),
+            V5("MQTT-2.2.1-6"),
+            V311("MQTT-2.3.1-7: UNSUBACK"),
+            V5("MQTT-2.2.1-6: UNSUBACK"),
+        ];
+        let packet_id = if self.keeps(&same) { packet_id } else { other(packet_id) };
         if self.connections.get(&number).is_some_and(|one| !one.version.is_5()) {
             codes.clear();
         }

@@ -42,15 +42,18 @@ impl Broker {
             return;
         }
         let now = self.now;
+        let early = !self.keeps(&[V311("MQTT-3.1.2-24: early"), V5("MQTT-3.1.2-22: early")]);
+        let times = if early { 0.9 } else { 1.5 };
         let silent: Vec<u64> = self
             .connections
             .iter()
             .filter(|(_, one)| {
-                one.is_open() && one.keep_alive.is_some_and(|time| now > one.last_heard + time.mul_f64(1.5))
+                one.is_open() && one.keep_alive.is_some_and(|time| now > one.last_heard + time.mul_f64(times))
             })
             .map(|(number, _)| *number)
             .collect();
         for number in silent {
+            self.forget_will(number, &[V311("MQTT-3.1.2-8: keep alive"), V5("MQTT-3.1.2-8: keep alive")]);
             self.dismiss(number, reason::KEEP_ALIVE_TIMEOUT, "nothing came in one and a half keep alives");
         }
     }

@@ -1,8 +1,9 @@
 //! Topic names and filters (4.7): their wildcards, and which name matches which filter.
 
-use super::rule::Rule::{V5, V311};
+use super::rule::Rule::{self, V5, V311};
 use super::rule::Rules;
 use crate::wire::Version;
+use std::borrow::Cow;
 
 /// Whether it may be a topic name.
 pub(super) fn has_no_wildcard(topic: &[u8]) -> bool {
@@ -14,6 +15,11 @@ pub(super) fn hash_stands_last(filter: &[u8]) -> bool {
     let mut levels = filter.split(|byte| *byte == b'/').rev();
     let last = levels.next().unwrap_or_default();
     (last == b"#" || !last.contains(&b'#')) && levels.all(|level| !level.contains(&b'#'))
+}
+
+/// Whether each `#` has its level to itself.
+pub(super) fn hash_fills_its_level(filter: &[u8]) -> bool {
+    filter.split(|byte| *byte == b'/').all(|level| level == b"#" || !level.contains(&b'#'))
 }
 
 /// Whether each `+` has its level to itself.
@@ -35,11 +41,20 @@ pub(super) fn split_share(version: Version, filter: &[u8]) -> (Option<&[u8]>, Op
 
 /// Whether a topic name matches a filter, level by level.
 pub(super) fn matches(rules: Rules, filter: &[u8], name: &[u8]) -> bool {
-    let wildcard_first = matches!(filter.first(), Some(b'#' | b'+'));
-    if name.starts_with(b"$") && wildcard_first && rules.keep(&[V311("MQTT-4.7.2-1"), V5("MQTT-4.7.2-1")]) {
+    let own: &[Rule] = match filter.first() {
+        Some(b'#') => {
+            &[V311("MQTT-4.7.2-1"), V5("MQTT-4.7.2-1"), V311("MQTT-4.7.2-1: #"), V5("MQTT-4.7.2-1: #")]
+        }
+        Some(b'+') => {
+            &[V311("MQTT-4.7.2-1"), V5("MQTT-4.7.2-1"), V311("MQTT-4.7.2-1: +"), V5("MQTT-4.7.2-1: +")]
+        }
+        _ => &[],
+    };
+    if name.starts_with(b"$") && !own.is_empty() && rules.keep(own) {
         return false;
     }
     let exact = rules.keep(&[V311("MQTT-4.7.3-4"), V5("MQTT-4.7.3-4")]);
+    let name = as_it_is(rules, name);
     let mut names = name.split(|byte| *byte == b'/');
     for level in filter.split(|byte| *byte == b'/') {
         if level == b"#" {
@@ -52,6 +67,21 @@ pub(super) fn matches(rules: Rules, filter: &[u8], name: &[u8]) -> bool {
         }
     }
     names.next().is_none()
+}
+
+/// A name is compared as it is (4.7.3): nothing happens here unless that is broken.
+fn as_it_is(rules: Rules, name: &[u8]) -> Cow<'_, [u8]> {
+    let replaced =
+        |from: &str, to: &str| Cow::Owned(String::from_utf8_lossy(name).replace(from, to).into_bytes());
+    if !rules.keep(&[V311("MQTT-4.7.3-4: accents"), V5("MQTT-4.7.3-4: accents")]) {
+        replaced("A\u{308}", "\u{c4}")
+    } else if !rules.keep(&[V311("MQTT-4.7.3-4: spaces"), V5("MQTT-4.7.3-4: spaces")]) {
+        replaced(" ", "")
+    } else if !rules.keep(&[V311("MQTT-4.7.3-4: slashes"), V5("MQTT-4.7.3-4: slashes")]) {
+        replaced("//", "/")
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 #[cfg(test)]

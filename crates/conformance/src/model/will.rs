@@ -1,7 +1,7 @@
 //! The will (3.1.2.5), and what else happens to a session when its connection is gone.
 
 use super::broker::Broker;
-use super::rule::Rule::{V5, V311};
+use super::rule::Rule::{self, V5, V311};
 use super::session::{Lasting, Message};
 use crate::wire::property::{MESSAGE_EXPIRY, Properties, WILL_DELAY};
 use crate::wire::{Connect, Publish, Will};
@@ -65,6 +65,14 @@ impl Broker {
         }
     }
 
+    /// A will is published for whatever reason the connection ended. Nothing happens here unless that is broken.
+    pub(super) fn forget_will(&mut self, number: u64, rules: &[Rule]) {
+        let kept = self.keeps(rules);
+        if let Some(session) = self.session_of(number).filter(|_| !kept) {
+            session.will = None;
+        }
+    }
+
     /// Publishes the will of a session, if there is one, and takes it out of the session.
     pub(super) fn publish_will(&mut self, client_id: &[u8]) {
         let once = self.keeps(&[V311("MQTT-3.1.2-10"), V5("MQTT-3.1.2-10")]);
@@ -104,7 +112,8 @@ impl Broker {
 
     /// A session is over: its will goes out if it still waits, and everything else is forgotten.
     pub(super) fn end_session(&mut self, client_id: &[u8]) {
-        if self.sessions.get(client_id).is_some_and(|session| session.will_due.is_some()) {
+        let waits = self.sessions.get(client_id).is_some_and(|session| session.will_due.is_some());
+        if waits && self.keeps(&[V5("MQTT-3.1.2-8: session end")]) {
             self.publish_will(client_id);
         }
         let Some(session) = self.sessions.remove(client_id) else { return };
