@@ -211,8 +211,10 @@ impl Broker {
             session.will = will;
         }
         let aliases = std::mem::take(&mut session.old_aliases);
+        let aliases_out = std::mem::take(&mut session.old_aliases_out);
         if let Some(connection) = self.connections.get_mut(&number) {
             connection.aliases_in = aliases;
+            connection.aliases_out = aliases_out;
         }
         present
     }

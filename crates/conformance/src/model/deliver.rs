@@ -29,6 +29,11 @@ impl Broker {
         if !self.keeps(&[V311("MQTT-4.5.0-1"), V5("MQTT-4.5.0-1")]) {
             receivers.truncate(1);
         }
+        let removal = message.publish.retain && message.publish.payload.is_empty();
+        if removal && !self.keeps(&[V311("MQTT-3.3.1-10: not delivered"), V5("MQTT-3.3.1-6: not delivered")])
+        {
+            receivers.clear();
+        }
         let any = !receivers.is_empty();
         for (client_id, outgoing) in receivers {
             self.enqueue(&client_id, outgoing);
@@ -175,6 +180,10 @@ impl Broker {
         let Some(connection) = self.connections.get(&number) else { return };
         let quota = self.quota(connection);
         let dup = self.keeps(&[V311("MQTT-3.3.1-1"), V5("MQTT-3.3.1-1")]);
+        let dup_at_2 = self.keeps(&[V311("MQTT-3.3.1-1: QoS 2"), V5("MQTT-3.3.1-1: QoS 2")]);
+        let releases = self.keeps(&[V311("MQTT-4.4.0-1: PUBREL"), V5("MQTT-4.4.0-1: PUBREL")]);
+        let renumbers =
+            !self.keeps(&[V311("MQTT-4.4.0-1: new identifiers"), V5("MQTT-4.4.0-1: new identifiers")]);
         let ordered = self.keeps(&[V311("MQTT-4.6.0-1")]);
         let publishes = !self.keeps(&[V5("MQTT-4.3.3-6")]);
         let Some(session) = self.sessions.get_mut(client_id) else { return };
@@ -183,6 +192,9 @@ impl Broker {
         for exchange in session.in_flight.iter_mut().filter(|one| !one.sent) {
             if used + again.len() < quota {
                 exchange.sent = true;
+                if renumbers && exchange.step == Step::Publish {
+                    exchange.packet_id += 100;
+                }
                 again.push(exchange.clone());
             }
         }
@@ -191,8 +203,9 @@ impl Broker {
         }
         for InFlight { packet_id, outgoing, step, .. } in again {
             if step == Step::Publish || publishes {
+                let dup = dup && (outgoing.qos == 1 || dup_at_2);
                 self.send_publish(number, &outgoing, Some(packet_id), dup);
-            } else {
+            } else if releases {
                 self.explain(number, Ack::new(first::PUBREL, packet_id), "again");
             }
         }

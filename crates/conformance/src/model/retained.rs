@@ -9,6 +9,9 @@ impl Broker {
     /// Keeps a message that was published with RETAIN 1; an empty one removes what was kept.
     pub(super) fn retain(&mut self, message: &Message) {
         let publish = &message.publish;
+        if !publish.retain && !self.keeps(&[V311("MQTT-3.3.1-12: removes"), V5("MQTT-3.3.1-8: removes")]) {
+            self.retained.remove(&publish.topic);
+        }
         if !publish.retain && self.keeps(&[V311("MQTT-3.3.1-12"), V5("MQTT-3.3.1-8")]) {
             return;
         }
@@ -46,7 +49,8 @@ impl Broker {
                 ..self.copy_for(message, held, Vec::from_iter(held.identifier))
             })
             .collect();
-        for outgoing in matching {
+        let all = self.keeps(&[V311("MQTT-3.3.1-6: one topic"), V5("MQTT-3.3.1-9: one topic")]);
+        for outgoing in matching.into_iter().take(if all { usize::MAX } else { 1 }) {
             self.enqueue(client_id, outgoing);
         }
     }

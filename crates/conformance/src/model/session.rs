@@ -93,6 +93,7 @@ pub(super) struct Session {
     pub(super) finished: Vec<u16>,
     /// Topic aliases of an earlier connection. No rule needs them; a broken one does.
     pub(super) old_aliases: BTreeMap<u16, Vec<u8>>,
+    pub(super) old_aliases_out: BTreeMap<Vec<u8>, u16>,
     pub(super) will: Option<Will>,
     /// When the will is to be published.
     pub(super) will_due: Option<Instant>,
@@ -113,6 +114,7 @@ impl Session {
             received: Vec::new(),
             finished: Vec::new(),
             old_aliases: BTreeMap::new(),
+            old_aliases_out: BTreeMap::new(),
             will: None,
             will_due: None,
             lasting: Lasting::Connection,

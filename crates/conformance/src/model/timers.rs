@@ -23,6 +23,7 @@ impl Broker {
         self.drop_silent_clients();
         self.end_sessions();
         self.forget_too_early();
+        self.send_again_too_early();
         let now = self.now;
         let (due, later) = std::mem::take(&mut self.late).into_iter().partition(|(time, _)| *time <= now);
         self.late = later;
@@ -82,6 +83,26 @@ impl Broker {
             if self.now > session.since + DELAY {
                 session.subscriptions.clear();
             }
+        }
+    }
+
+    /// What is unacknowledged is sent again on a new connection and at no other time (4.4): nothing happens here
+    /// unless that is broken.
+    fn send_again_too_early(&mut self) {
+        if self.keeps(&[V5("MQTT-4.4.0-1: at any time")]) {
+            return;
+        }
+        let now = self.now;
+        let mut waiting = Vec::new();
+        for (client_id, session) in &mut self.sessions {
+            if now > session.since + DELAY && session.in_flight.iter().any(|one| one.sent) {
+                session.since = now;
+                session.in_flight.iter_mut().for_each(|one| one.sent = false);
+                waiting.push(client_id.clone());
+            }
+        }
+        for client_id in waiting {
+            self.flush(&client_id);
         }
     }
 

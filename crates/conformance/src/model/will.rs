@@ -30,7 +30,9 @@ impl Broker {
         let Some(connection) = self.connections.get_mut(&number) else { return };
         let client_id = connection.client_id.clone();
         let aliases = std::mem::take(&mut connection.aliases_in);
+        let aliases_out = std::mem::take(&mut connection.aliases_out);
         let forgets_aliases = self.keeps(&[V5("MQTT-3.3.2-7")]);
+        let forgets_own_aliases = self.keeps(&[V5("MQTT-3.3.2-7: of the broker")]);
         let stays = self.keeps(&[V5("MQTT-3.1.2-23")]);
         let expires = self.keeps(&[V5("MQTT-4.1.0-2")]);
         let waits = self.keeps(&[V5("MQTT-3.1.2-8")]);
@@ -41,6 +43,9 @@ impl Broker {
         session.connection = None;
         if !forgets_aliases {
             session.old_aliases = aliases;
+        }
+        if !forgets_own_aliases {
+            session.old_aliases_out = aliases_out;
         }
         for exchange in &mut session.in_flight {
             exchange.sent = false;
