@@ -48,7 +48,7 @@ impl Broker {
         session
             .subscriptions
             .iter()
-            .filter(|held| held.share.is_none())
+            .filter(|held| held.share.is_none() && held.deaf_until.is_none_or(|time| time < self.now))
             .filter(|held| anything || topic::matches(self.rules, &held.matched, &message.publish.topic))
             .filter(|held| !held.no_local || message.publisher != client_id || echoes)
             .collect()

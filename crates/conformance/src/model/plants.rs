@@ -114,7 +114,7 @@ pub const PLANTS: &[Rule] = &[
     V311("MQTT-3.8.4-1"),
     V311("MQTT-3.8.4-2"),
     V311("MQTT-3.8.4-3"),
-    V311("MQTT-3.8.4-3: interrupts"),
+    V311("MQTT-3.8.4-3: loses"),
     V311("MQTT-3.8.4-3: retained"),
     V311("MQTT-3.8.4-4"),
     V311("MQTT-3.8.4-5"),

@@ -36,6 +36,8 @@ pub(super) struct Held {
     pub(super) no_local: bool,
     pub(super) retain_as_published: bool,
     pub(super) identifier: Option<u32>,
+    /// Until then messages pass it by. No rule needs that; a broken one does.
+    pub(super) deaf_until: Option<Instant>,
 }
 
 /// A message on its way to one subscriber.

@@ -4,6 +4,7 @@ use super::broker::Broker;
 use super::reader::{Read, protocol_error};
 use super::rule::Rule::{V5, V311};
 use super::session::Held;
+use super::timers::DELAY;
 use super::topic;
 use crate::wire::property::{Properties, SUBSCRIPTION_IDENTIFIER};
 use crate::wire::{Suback, Subscribe, Subscription, Unsuback, Unsubscribe, Version, reason};
@@ -43,16 +44,13 @@ impl Broker {
     /// Adds a subscription to a session, in the place of one with an equal filter. Returns whether it is new.
     fn hold(&mut self, client_id: &[u8], held: Held) -> bool {
         let replaces = self.keeps(&[V311("MQTT-3.8.4-3"), V5("MQTT-3.8.4-3")]);
-        let interrupts = !self.keeps(&[V311("MQTT-3.8.4-3: interrupts"), V5("MQTT-3.8.4-4: loses")]);
+        let interrupts = !self.keeps(&[V311("MQTT-3.8.4-3: loses"), V5("MQTT-3.8.4-4: loses")]);
+        let deaf = interrupts.then_some(self.now + DELAY);
         let Some(session) = self.sessions.get_mut(client_id) else { return true };
         let equal = session.subscriptions.iter_mut().find(|one| one.filter == held.filter);
         match equal {
             Some(one) if replaces => {
-                *one = held;
-                if interrupts {
-                    session.queue.clear();
-                    session.in_flight.clear();
-                }
+                *one = Held { deaf_until: deaf, ..held };
                 false
             }
             _ => {
@@ -166,5 +164,6 @@ fn held(version: Version, subscription: &Subscription, identifier: Option<u32>) 
         no_local: subscription.options & 0x04 != 0,
         retain_as_published: subscription.options & 0x08 != 0,
         identifier,
+        deaf_until: None,
     }
 }

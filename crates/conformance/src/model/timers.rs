@@ -7,7 +7,7 @@ use crate::wire::{Packet, reason};
 use std::time::{Duration, Instant};
 
 /// How long a broken rule delays something: longer than what follows takes, shorter than a test waits.
-const DELAY: Duration = Duration::from_millis(150);
+pub(super) const DELAY: Duration = Duration::from_millis(150);
 
 /// Something that a broken rule puts off.
 #[derive(Debug)]
