@@ -97,7 +97,10 @@ impl Broker {
         let login = self.connections.get_mut(&number).and_then(|one| one.login.as_mut());
         match login.and_then(|login| login.waiting.take()) {
             Some(connect) => {
-                let mut properties = self.method();
+                let mut properties = match self.keeps(&[V5("MQTT-4.12.0-5: CONNACK")]) {
+                    true => self.method(),
+                    false => Vec::new(),
+                };
                 properties.push(Property::binary(AUTHENTICATION_DATA, signature));
                 self.accept(number, connect, properties);
             }

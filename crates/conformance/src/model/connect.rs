@@ -199,7 +199,17 @@ impl Broker {
         let will = self.will_of(connect);
         let lasting = self.lasting(version, connect);
         let keeps_will_due = !self.keeps(&[V5("MQTT-3.1.3-9")]);
+        let loses_subscriptions =
+            !self.keeps(&[V311("MQTT-3.1.2-4: subscriptions"), V5("MQTT-3.1.2-5: subscriptions")]);
+        let loses_messages = !self.keeps(&[V311("MQTT-3.1.2-4: messages"), V5("MQTT-3.1.2-5: messages")]);
         let session = self.sessions.entry(client_id.clone()).or_insert_with(|| Session::new(number, now));
+        if loses_subscriptions {
+            session.subscriptions.clear();
+        }
+        if loses_messages {
+            session.queue.clear();
+            session.in_flight.clear();
+        }
         session.connection = Some(number);
         session.since = now;
         session.ends = None;
@@ -238,7 +248,7 @@ impl Broker {
         let rules: &[Rule] = match (clean, present) {
             (true, _) => &[V311("MQTT-3.2.2-1"), V5("MQTT-3.2.2-2")],
             (false, true) => &[V311("MQTT-3.2.2-2"), V5("MQTT-3.2.2-3")],
-            (false, false) => &[V311("MQTT-3.2.2-3")],
+            (false, false) => &[V311("MQTT-3.2.2-3"), V5("MQTT-3.2.2-3: without state")],
         };
         let told = present && !clean;
         if self.keeps(rules) { told } else { !told }

@@ -175,7 +175,9 @@ impl Broker {
         let rules = self.rules;
         let Some(connection) = self.connections.get_mut(&number) else { return };
         let always = matches!(packet, Packet::Connack(_) | Packet::Disconnect(_));
-        let wanted = always || connection.problem_information || !rules.keep(&[V5("MQTT-3.1.2-29")]);
+        let wanted = always
+            || connection.problem_information
+            || !rules.keep(&[V5("MQTT-3.1.2-29"), rule_of_problem_information(&packet)]);
         if !connection.version.is_5() || !wanted {
             return self.send(number, packet);
         }
@@ -260,6 +262,21 @@ fn properties_of(packet: &mut Packet) -> Option<&mut Vec<Property>> {
         Packet::Auth(packet) => Some(&mut packet.properties),
         _ => None,
     }
+}
+
+/// Request Problem Information 0 for one kind of packet.
+fn rule_of_problem_information(packet: &Packet) -> Rule {
+    V5(match packet {
+        Packet::Ack(ack) => match ack.first {
+            first::PUBACK => "MQTT-3.1.2-29: PUBACK",
+            first::PUBREC => "MQTT-3.1.2-29: PUBREC",
+            first::PUBREL => "MQTT-3.1.2-29: PUBREL",
+            _ => "MQTT-3.1.2-29: PUBCOMP",
+        },
+        Packet::Suback(_) => "MQTT-3.1.2-29: SUBACK",
+        Packet::Unsuback(_) => "MQTT-3.1.2-29: UNSUBACK",
+        _ => "MQTT-3.1.2-29",
+    })
 }
 
 /// The rules that leave the reason string, and the user properties, out of a packet that would be too large.

@@ -36,6 +36,7 @@ impl Broker {
         let stays = self.keeps(&[V5("MQTT-3.1.2-23")]);
         let expires = self.keeps(&[V5("MQTT-4.1.0-2")]);
         let waits = self.keeps(&[V5("MQTT-3.1.2-8")]);
+        let early = !self.keeps(&[V5("MQTT-4.1.0-2: early")]);
         let Some(session) = self.sessions.get_mut(&client_id) else { return };
         if session.connection != Some(number) {
             return;
@@ -56,6 +57,7 @@ impl Broker {
             lasting = Lasting::Connection;
         }
         session.ends = match lasting {
+            Lasting::For(time) if early => Some(now + time / 4),
             Lasting::For(time) if expires => Some(now + time),
             _ => None,
         };
@@ -99,7 +101,7 @@ impl Broker {
         properties.retain(|property| property.id != MESSAGE_EXPIRY);
         let publish = Publish {
             dup: false,
-            qos: will.qos,
+            qos: if self.keeps(&[V311("MQTT-3.1.2-9: QoS")]) { will.qos } else { 0 },
             retain: flag,
             topic: will.topic,
             packet_id: None,
