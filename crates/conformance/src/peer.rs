@@ -379,14 +379,29 @@ impl Peer {
 
     /// The next packet, or none if the broker closes the connection instead, with a DISCONNECT or without.
     pub fn closed_or_next(&mut self) -> Outcome<Option<Packet>> {
+        match self.closed_or_packet()? {
+            Some(Packet::Disconnect(_)) => self.closed_without_a_word().map(|()| None),
+            packet => Ok(packet),
+        }
+    }
+
+    /// The next packet, a DISCONNECT included, or none if the broker closes the connection.
+    pub fn closed_or_packet(&mut self) -> Outcome<Option<Packet>> {
         if let Some(packet) = self.waiting.pop_front() {
             return Ok(Some(packet));
         }
         match self.read(Instant::now() + self.patience)? {
             Next::Closed => Ok(None),
-            Next::Packet(packet) if matches!(*packet, Packet::Disconnect(_)) => self.closed().map(|_| None),
             Next::Packet(packet) => Ok(Some(*packet)),
             Next::Nothing => failed(format!("neither a packet nor the end came within {:?}", self.patience)),
+        }
+    }
+
+    /// The broker has to close, and to send nothing before it does.
+    pub fn closed_without_a_word(&mut self) -> Outcome {
+        match self.closed_or_packet()? {
+            None => Ok(()),
+            Some(packet) => failed(format!("{packet:?} came where the connection was to be closed")),
         }
     }
 
