@@ -70,7 +70,7 @@ impl Broker {
     /// A connection was opened at a door; its number is the name it has from now on.
     pub(super) fn opened(&mut self, door: Door, out: Sender<Vec<u8>>, socket: TcpStream) -> u64 {
         self.last_number += 1;
-        let connection = Connection::new(door, self.rules.usual_version(), out, socket, Instant::now());
+        let connection = Connection::new(self.rules, door, out, socket, Instant::now());
         self.connections.insert(self.last_number, connection);
         self.last_number
     }

@@ -2,6 +2,7 @@
 
 use super::broker::Broker;
 use super::rule::Rule::{self, V5};
+use super::rule::Rules;
 use super::websocket;
 use super::{Door, SERVER_KEEP_ALIVE};
 use crate::wire::property::{
@@ -31,6 +32,8 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) door: Door,
+    /// The kind of frames of WebSocket that packets are sent in.
+    pub(super) kind_of_data: u8,
     pub(super) phase: Phase,
     pub(super) version: Version,
     /// Whose it is, once CONNECT is accepted.
@@ -55,16 +58,17 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(
+        rules: Rules,
         door: Door,
-        version: Version,
         out: Sender<Vec<u8>>,
         socket: TcpStream,
         now: Instant,
     ) -> Self {
         Self {
             door,
+            kind_of_data: websocket::kind_of_data(rules),
             phase: Phase::New,
-            version,
+            version: rules.usual_version(),
             client_id: Vec::new(),
             keep_alive: None,
             last_heard: now,
@@ -103,7 +107,8 @@ impl Connection {
 
     /// Hands bytes to the thread that writes. A connection that is gone takes nothing.
     pub(super) fn put(&mut self, bytes: Vec<u8>) {
-        let framed = if self.door == Door::WebSocket { websocket::data(&bytes) } else { bytes };
+        let framed =
+            if self.door == Door::WebSocket { websocket::frame(self.kind_of_data, &bytes) } else { bytes };
         self.put_as_it_is(framed);
     }
 

@@ -168,7 +168,9 @@ pub const PLANTS: &[Rule] = &[
     V311("MQTT-4.7.3-4: spaces"),
     V311("MQTT-4.8.0-1"),
     V311("MQTT-6.0.0-1"),
+    V311("MQTT-6.0.0-1: sends text"),
     V311("MQTT-6.0.0-2"),
+    V311("MQTT-6.0.0-2: several packets"),
     V311("MQTT-6.0.0-4"),
     V311("MQTT-7.1.1-1"),
     V5("MQTT-1.5.4-1"),
@@ -445,6 +447,8 @@ pub const PLANTS: &[Rule] = &[
     V5("MQTT-4.13.1-1"),
     V5("MQTT-4.13.2-1"),
     V5("MQTT-6.0.0-1"),
+    V5("MQTT-6.0.0-1: sends text"),
     V5("MQTT-6.0.0-2"),
+    V5("MQTT-6.0.0-2: several packets"),
     V5("MQTT-6.0.0-4"),
 ];

@@ -98,7 +98,7 @@ impl Reading<'_> {
     fn packets(mut self, mut stream: TcpStream) {
         let streams = self.rules.keep(&[V311("MQTT-7.1.1-1"), V5("MQTT-4.2-1")]);
         while let Some(chunk) = next_chunk(&mut stream) {
-            self.process(&chunk);
+            self.process(&chunk, usize::MAX);
             if !streams {
                 self.bytes.clear();
             }
@@ -124,7 +124,7 @@ impl Reading<'_> {
             }
             while let Some(asked) = websocket::take(self.rules, &mut raw) {
                 match asked {
-                    Asked::Data(data) => self.process(&data),
+                    Asked::Data(data) => self.process(&data, websocket::packets_of_a_frame(self.rules)),
                     Asked::Answer(frame) => self.shared.broker().say(self.number, frame),
                     Asked::Nothing => {}
                     Asked::Close => return,
@@ -136,10 +136,10 @@ impl Reading<'_> {
         }
     }
 
-    /// Hands the whole packets of what was read to the broker.
-    fn process(&mut self, chunk: &[u8]) {
+    /// Hands the whole packets of what was read to the broker, at most so many.
+    fn process(&mut self, chunk: &[u8], most: usize) {
         self.bytes.extend(chunk);
-        loop {
+        for _ in 0..most {
             match take_frame(self.rules, &mut self.bytes) {
                 Ok(Some((first, body))) => self.shared.broker().frame(self.number, first, &body),
                 Ok(None) => break,

@@ -80,9 +80,16 @@ pub(super) fn aligns_nothing(rules: Rules) -> bool {
     rules.keep(&[V311("MQTT-6.0.0-2"), V5("MQTT-6.0.0-2")])
 }
 
-/// Bytes of MQTT in a frame.
-pub(super) fn data(bytes: &[u8]) -> Vec<u8> {
-    frame(BINARY, bytes)
+/// How many packets of one frame are processed before the next frame: all.
+pub(super) fn packets_of_a_frame(rules: Rules) -> usize {
+    let all = rules.keep(&[V311("MQTT-6.0.0-2: several packets"), V5("MQTT-6.0.0-2: several packets")]);
+    if all { usize::MAX } else { 1 }
+}
+
+/// The kind of frame that packets are sent in.
+pub(super) fn kind_of_data(rules: Rules) -> u8 {
+    let binary = rules.keep(&[V311("MQTT-6.0.0-1: sends text"), V5("MQTT-6.0.0-1: sends text")]);
+    if binary { BINARY } else { TEXT }
 }
 
 /// The frame that says that nothing more comes.
@@ -91,7 +98,7 @@ pub(super) fn close() -> Vec<u8> {
 }
 
 /// A whole frame of a server, which is never masked.
-fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80 | kind];
     match payload.len() {
         short @ 0..126 => bytes.push(short as u8),
