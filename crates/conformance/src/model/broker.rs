@@ -3,7 +3,6 @@
 //! One mutex holds a [`Broker`], so everything happens one thing after another. Each packet, each end of a
 //! connection and each tick of the clock is one call; what has to be sent is handed to the connections' threads.
 
-use super::connect::reject_code_of_3;
 use super::connection::{Connection, Phase};
 use super::reader::{Read, Violation, protocol_error};
 use super::rule::Rule::{self, V5, V311};
@@ -11,7 +10,7 @@ use super::rule::Rules;
 use super::session::{Message, Session};
 use super::timers::Late;
 use super::{Door, decode, decode_connect};
-use crate::wire::{Connack, Packet, Version, first, reason};
+use crate::wire::{Packet, Version, first, reason};
 use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::sync::mpsc::Sender;
@@ -119,7 +118,13 @@ impl Broker {
         let rules = self.rules;
         let Some(connection) = self.connections.get_mut(&number) else { return Ok(()) };
         if first_byte & 0xF0 == first::CONNECT && connection.phase == Phase::New {
-            connection.version = decode_connect::version(rules, body)?;
+            connection.version = match decode_connect::version(rules, body)? {
+                Ok(version) => version,
+                Err(level) => {
+                    self.refuse_version(number, level);
+                    return Ok(());
+                }
+            };
             connection.phase = Phase::Greeted;
             let connect = decode_connect::connect(rules, connection.version, first_byte, body)?;
             return self.connect(number, connect);
@@ -171,7 +176,6 @@ impl Broker {
         let Some(connection) = self.connections.get(&number) else { return };
         let Violation { code, why } = violation;
         match connection.phase {
-            Phase::New if code == reason::UNSUPPORTED_VERSION => self.refuse_version(number),
             Phase::New => self.close(number),
             Phase::Greeted if !self.keeps(&[V311("MQTT-3.1.4-1"), V5("MQTT-3.1.4-1")]) => {}
             Phase::Greeted if !self.keeps(&[V5("MQTT-3.14.0-1")]) => self.dismiss(number, code, why),
@@ -185,17 +189,13 @@ impl Broker {
         }
     }
 
-    /// Nobody knows in which format the client reads the answer; 3.1.1 demands its own, 5 demands none.
-    fn refuse_version(&mut self, number: u64) {
-        let answer = Connack {
-            session_present: false,
-            code: reject_code_of_3(reason::UNSUPPORTED_VERSION),
-            properties: Vec::new(),
-        };
+    /// A client of a later version reads CONNACK as MQTT 5 has it, an earlier one as 3.1.1 has it.
+    fn refuse_version(&mut self, number: u64, level: u8) {
+        let version = if level > 5 { Version::V5 } else { Version::V311 };
         if let Some(connection) = self.connections.get_mut(&number) {
-            connection.put(Packet::from(answer).to_bytes(Version::V311));
+            connection.version = version;
         }
-        self.close(number);
+        self.reject(number, reason::UNSUPPORTED_VERSION, "an unknown protocol level", &[]);
     }
 
     /// Ends all connections: the model stops.

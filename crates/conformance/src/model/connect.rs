@@ -312,7 +312,7 @@ fn lasting_for(seconds: u32) -> Lasting {
 }
 
 /// The return code of MQTT 3 for a reason code of MQTT 5.
-pub(super) fn reject_code_of_3(code: u8) -> u8 {
+fn reject_code_of_3(code: u8) -> u8 {
     match code {
         reason::UNSUPPORTED_VERSION => 1,
         reason::CLIENT_ID_NOT_VALID => 2,

@@ -7,10 +7,9 @@ use super::topic;
 use crate::wire::property::{AUTHENTICATION_DATA, AUTHENTICATION_METHOD, Holder, Properties, RESPONSE_TOPIC};
 use crate::wire::{Connect, Version, Will, reason};
 
-/// The version that a CONNECT asks for, from the fields that are the same in all of them.
-///
-/// An unknown protocol name, or an unknown level, is a [`Violation`] with the code of MQTT 5 for it.
-pub(super) fn version(rules: Rules, body: &[u8]) -> Read<Version> {
+/// The version that a CONNECT asks for, from the fields that are the same in all of them; or the level, where
+/// there is no such version.
+pub(super) fn version(rules: Rules, body: &[u8]) -> Read<Result<Version, u8>> {
     let mut reader = Reader { rules, version: Version::V5, rest: body };
     let name = reader.binary()?;
     let level = reader.byte()?;
@@ -21,13 +20,13 @@ pub(super) fn version(rules: Rules, body: &[u8]) -> Read<Version> {
     if !named && rules.keep(&[V311("MQTT-3.1.2-1"), V5("MQTT-3.1.2-1")]) {
         return malformed("an unknown protocol name");
     }
-    match level {
+    Ok(match level {
         3 => Ok(Version::V31),
         4 => Ok(Version::V311),
         5 => Ok(Version::V5),
         _ if !rules.keep(&[V311("MQTT-3.1.2-2"), V5("MQTT-3.1.2-2")]) => Ok(rules.usual_version()),
-        _ => Err(Violation { code: reason::UNSUPPORTED_VERSION, why: "an unknown protocol level" }),
-    }
+        unknown => Err(unknown),
+    })
 }
 
 /// Reads the whole CONNECT in a version that [`version`] found.
