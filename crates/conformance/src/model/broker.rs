@@ -180,7 +180,8 @@ impl Broker {
             Phase::Greeted if !self.keeps(&[V311("MQTT-3.1.4-1"), V5("MQTT-3.1.4-1")]) => {}
             Phase::Greeted if !self.keeps(&[V5("MQTT-3.14.0-1")]) => self.dismiss(number, code, why),
             Phase::Greeted if connection.version.is_5() => self.reject(number, code, why, &[]),
-            Phase::Greeted => self.close(number),
+            Phase::Greeted if self.keeps(&[V311("MQTT-3.1.4-1: CONNACK")]) => self.close(number),
+            Phase::Greeted => self.reject(number, code, why, &[]),
             _ if !self.keeps(&[V311("MQTT-4.8.0-1"), V5("MQTT-4.13.1-1")]) => {}
             _ => {
                 self.forget_will(number, &[V311("MQTT-3.1.2-8: violation"), V5("MQTT-3.1.2-8: violation")]);

@@ -56,7 +56,7 @@ impl Broker {
                 Version::V31 => Some(&[]),
                 Version::V311 if connect.clean => None,
                 Version::V311 if self.keeps(&[V311("MQTT-3.1.3-7"), V311("MQTT-3.1.3-8")]) => {
-                    Some(&[V311("MQTT-3.1.3-9")])
+                    Some(&[V311("MQTT-3.1.3-9"), V311("MQTT-3.1.3-8: stays open")])
                 }
                 Version::V311 => None,
                 Version::V5 if self.keeps(&[V5("MQTT-3.1.3-6")]) => None,
@@ -79,9 +79,11 @@ impl Broker {
     pub(super) fn reject(&mut self, number: u64, code: u8, why: &str, rules: &[Rule]) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
         connection.phase = Phase::Rejected;
+        let own = [V311("MQTT-3.1.3-8: other code"), V311("MQTT-3.1.3-9: other code")];
         let code = match connection.version {
             Version::V5 if !self.rules.keep(&[V5("MQTT-3.2.2-8")]) => reason::PACKET_ID_NOT_FOUND,
             Version::V5 => code,
+            _ if code == reason::CLIENT_ID_NOT_VALID && !self.rules.keep(&own) => 5,
             _ => reject_code_of_3(code),
         };
         let session_present = !self.keeps(&[V311("MQTT-3.2.2-4"), V5("MQTT-3.2.2-6")]);
