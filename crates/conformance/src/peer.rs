@@ -90,18 +90,53 @@ impl Peer {
                 }
                 Ok(None) => {}
             }
+            match self.fill(deadline) {
+                Some(true) => {}
+                Some(false) => return Ok(Next::Closed),
+                None => return Ok(Next::Nothing),
+            }
+        }
+    }
+
+    /// The next packet undecoded; none when the connection has ended, a failure when the time is over.
+    fn read_frame(&mut self, deadline: Instant) -> Outcome<Option<(u8, Vec<u8>)>> {
+        loop {
+            match take_frame(&mut self.bytes) {
+                Err(malformed) => return failed(format!("the broker sent {malformed}")),
+                Ok(Some(frame)) => return Ok(Some(frame)),
+                Ok(None) => {}
+            }
+            match self.fill(deadline) {
+                Some(true) => {}
+                Some(false) => return Ok(None),
+                None => {
+                    return failed(format!(
+                        "the broker did not close the connection within {:?}",
+                        self.patience
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Reads more bytes. False when the connection has ended, none when the time is over.
+    fn fill(&mut self, deadline: Instant) -> Option<bool> {
+        loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || self.stream.set_read_timeout(Some(left)).is_err() {
-                return Ok(Next::Nothing);
+                return None;
             }
             let mut chunk = [0; 16 << 10];
             match self.stream.read(&mut chunk) {
-                Ok(0) => return Ok(Next::Closed),
-                Ok(count) => self.bytes.extend(chunk.iter().take(count)),
+                Ok(0) => return Some(false),
+                Ok(count) => {
+                    self.bytes.extend(chunk.iter().take(count));
+                    return Some(true);
+                }
                 Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => return Ok(Next::Nothing),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => return None,
                     ErrorKind::Interrupted => {}
-                    _ => return Ok(Next::Closed),
+                    _ => return Some(false),
                 },
             }
         }
@@ -402,6 +437,25 @@ impl Peer {
         match self.closed_or_packet()? {
             None => Ok(()),
             Some(packet) => failed(format!("{packet:?} came where the connection was to be closed")),
+        }
+    }
+
+    /// The broker has to close after a CONNECT whose version it may not know: before that a CONNACK may come in the
+    /// form of any version, with one of these codes. Returns the code.
+    pub fn refused_in_any_version(&mut self, codes: &[u8]) -> Outcome<Option<u8>> {
+        let deadline = Instant::now() + self.patience;
+        let mut code = None;
+        loop {
+            let (first, body) = match self.read_frame(deadline)? {
+                Some(frame) => frame,
+                None => return Ok(code),
+            };
+            match (first, body.as_slice(), code) {
+                (first::CONNACK, [0, found, ..], None) if codes.contains(found) => code = Some(*found),
+                _ => {
+                    return failed(format!("a packet 0x{first:02X} with {body:02X?} came for such a CONNECT"));
+                }
+            }
         }
     }
 

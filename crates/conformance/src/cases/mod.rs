@@ -18,6 +18,7 @@ mod forwarding;
 mod keep_alive;
 mod order;
 mod overlap;
+mod packet_format;
 mod ping;
 mod publish;
 mod redelivery;
@@ -52,6 +53,7 @@ use cases;
 pub fn all() -> Vec<Case> {
     [
         strings::CASES,
+        packet_format::CASES,
         connect::CASES,
         session::CASES,
         will::CASES,
