@@ -453,7 +453,9 @@ impl Peer {
             match (first, body.as_slice(), code) {
                 (first::CONNACK, [0, found, ..], None) if codes.contains(found) => code = Some(*found),
                 _ => {
-                    return failed(format!("a packet 0x{first:02X} with {body:02X?} came for such a CONNECT"));
+                    return failed(format!(
+                        "a packet 0x{first:02X} with {body:02X?} came for such a CONNECT"
+                    ));
                 }
             }
         }

@@ -113,9 +113,11 @@ impl Broker {
     fn publish_once_or_more(&mut self, number: u64, packet_id: u16, publish: Publish) -> Read<()> {
         let forgets = self.keeps(&[V311("MQTT-4.3.2-2"), V5("MQTT-4.3.2-5")]);
         let dup = publish.dup;
-        let Some(session) = self.session_of(number) else { return Ok(()) };
-        let seen = session.finished.contains(&packet_id);
-        session.finished.push(packet_id);
+        let seen = self.session_of(number).is_some_and(|session| {
+            let seen = session.finished.contains(&packet_id);
+            session.finished.push(packet_id);
+            seen
+        });
         let code = if seen && dup && !forgets { 0 } else { self.own(number, publish) };
         if self.keeps(&[V311("MQTT-3.3.4-1"), V5("MQTT-3.3.4-1"), V5("MQTT-4.3.2-4")]) {
             self.acknowledge(number, first::PUBACK, packet_id, code);
