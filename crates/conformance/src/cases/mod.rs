@@ -8,6 +8,7 @@
 mod acknowledgements;
 mod aliases;
 mod auth;
+mod client_id;
 mod connack;
 mod connect;
 mod delivery;
@@ -32,6 +33,7 @@ mod transport;
 mod unsubscribe;
 mod websocket;
 mod will;
+mod wishes;
 
 use crate::runner::Case;
 
@@ -58,6 +60,8 @@ pub fn all() -> Vec<Case> {
         session::CASES,
         will::CASES,
         keep_alive::CASES,
+        wishes::CASES,
+        client_id::CASES,
         connack::CASES,
         publish::CASES,
         retained::CASES,
