@@ -59,8 +59,7 @@ impl Broker {
                     Some(&[V311("MQTT-3.1.3-9"), V311("MQTT-3.1.3-8: stays open")])
                 }
                 Version::V311 => None,
-                Version::V5 if self.keeps(&[V5("MQTT-3.1.3-6")]) => None,
-                Version::V5 => Some(&[]),
+                Version::V5 => None,
             };
         }
         let plain = id.len() <= 23 && id.iter().all(u8::is_ascii_alphanumeric);
@@ -154,7 +153,7 @@ impl Broker {
     }
 
     fn assign_client_id(&mut self) -> Vec<u8> {
-        let unique = &[V311("MQTT-3.1.3-6"), V5("MQTT-3.2.2-16")];
+        let unique = &[V311("MQTT-3.1.3-6"), V5("MQTT-3.1.3-6"), V5("MQTT-3.2.2-16")];
         if self.keeps(unique) {
             self.last_assigned += 1;
         }
@@ -203,7 +202,11 @@ impl Broker {
         let keeps_will_due = !self.keeps(&[V5("MQTT-3.1.3-9")]);
         let loses_subscriptions =
             !self.keeps(&[V311("MQTT-3.1.2-4: subscriptions"), V5("MQTT-3.1.2-5: subscriptions")]);
-        let loses_messages = !self.keeps(&[V311("MQTT-3.1.2-4: messages"), V5("MQTT-3.1.2-5: messages")]);
+        let loses_messages = !self.keeps(&[
+            V311("MQTT-3.1.2-4: messages"),
+            V5("MQTT-3.1.2-5: messages"),
+            V311("MQTT-4.1.0-1: messages"),
+        ]);
         let session = self.sessions.entry(client_id.clone()).or_insert_with(|| Session::new(number, now));
         if loses_subscriptions {
             session.subscriptions.clear();

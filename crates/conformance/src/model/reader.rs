@@ -34,13 +34,13 @@ pub(super) fn take_frame(rules: Rules, bytes: &mut Vec<u8>) -> Read<Option<(u8, 
         Err(_) if bytes.len() < 5 && bytes.iter().skip(1).all(|byte| byte & 0x80 != 0) => return Ok(None),
         Err(violation) => return Err(violation),
     };
-    if length > super::MAXIMUM_PACKET_SIZE && rules.keep(&[V5("MQTT-3.2.2-15")]) {
+    let start = bytes.len() - reader.rest.len();
+    if start + length > super::MAXIMUM_PACKET_SIZE && rules.keep(&[V5("MQTT-3.2.2-15")]) {
         return Err(Violation { code: reason::PACKET_TOO_LARGE, why: "larger than the Maximum Packet Size" });
     }
     if reader.rest.len() < length {
         return Ok(None);
     }
-    let start = bytes.len() - reader.rest.len();
     let rest = bytes.split_off(start + length);
     let packet = std::mem::replace(bytes, rest);
     Ok(Some((first, packet.into_iter().skip(start).collect())))

@@ -54,7 +54,7 @@ impl Broker {
             .map(|(number, _)| *number)
             .collect();
         for number in silent {
-            self.forget_will(number, &[V311("MQTT-3.1.2-8: keep alive"), V5("MQTT-3.1.2-8: keep alive")]);
+            self.forget_will(number, &[V311("MQTT-3.1.2-24: will"), V5("MQTT-3.1.2-22: will")]);
             self.dismiss(number, reason::KEEP_ALIVE_TIMEOUT, "nothing came in one and a half keep alives");
         }
     }
@@ -76,7 +76,7 @@ impl Broker {
 
     /// A session lasts at least as long as its connection (4.1): nothing happens here unless that is broken.
     fn forget_too_early(&mut self) {
-        if self.keeps(&[V311("MQTT-4.1.0-1"), V311("MQTT-4.1.0-2"), V5("MQTT-4.1.0-1")]) {
+        if self.keeps(&[V311("MQTT-4.1.0-2"), V5("MQTT-4.1.0-1")]) {
             return;
         }
         for session in self.sessions.values_mut() {

@@ -33,6 +33,7 @@ impl Broker {
         let aliases_out = std::mem::take(&mut connection.aliases_out);
         let forgets_aliases = self.keeps(&[V5("MQTT-3.3.2-7")]);
         let forgets_own_aliases = self.keeps(&[V5("MQTT-3.3.2-7: of the broker")]);
+        let keeps_received = self.keeps(&[V311("MQTT-4.1.0-1")]);
         let stays = self.keeps(&[V5("MQTT-3.1.2-23")]);
         let expires = self.keeps(&[V5("MQTT-4.1.0-2")]);
         let waits = self.keeps(&[V5("MQTT-3.1.2-8")]);
@@ -44,6 +45,9 @@ impl Broker {
         session.connection = None;
         if !forgets_aliases {
             session.old_aliases = aliases;
+        }
+        if !keeps_received {
+            session.received.clear();
         }
         if !forgets_own_aliases {
             session.old_aliases_out = aliases_out;
@@ -57,7 +61,7 @@ impl Broker {
             lasting = Lasting::Connection;
         }
         session.ends = match lasting {
-            Lasting::For(time) if early => Some(now + time / 4),
+            Lasting::For(time) if early => Some(now + time / 10),
             Lasting::For(time) if expires => Some(now + time),
             _ => None,
         };
