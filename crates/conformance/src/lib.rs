@@ -22,8 +22,10 @@ pub mod peer;
 pub mod probe;
 pub mod report;
 pub mod runner;
+pub mod scram;
 pub mod stage;
 pub mod statement;
+pub mod web_socket;
 pub mod wire;
 
 pub use offers::{Feature, NotOffered};

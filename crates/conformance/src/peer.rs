@@ -1,6 +1,7 @@
 //! One connection of a test: sends anything, and reads what comes back strictly.
 
-use crate::outcome::{Fault, Outcome, ensure, failed};
+use crate::outcome::{Fault, Outcome, ensure, failed, same};
+use crate::web_socket;
 use crate::wire::{
     Ack, Connack, Disconnect, Packet, Publish, Suback, Subscribe, Subscription, Unsuback, Unsubscribe,
     Version, decode_from_broker, first, take_frame,
@@ -19,6 +20,10 @@ pub struct Peer {
     /// How long an answer may take before it counts as missing.
     pub patience: Duration,
     bytes: Vec<u8>,
+    /// Over WebSocket: what was read of a frame that is not whole.
+    frames: Option<Vec<u8>>,
+    /// What a broker may not do, found while bytes were read.
+    offence: Option<String>,
     /// Read, and not asked for yet.
     waiting: VecDeque<Packet>,
     last_id: u16,
@@ -46,11 +51,45 @@ impl Peer {
                 version,
                 patience,
                 bytes: Vec::new(),
+                frames: None,
+                offence: None,
                 waiting: VecDeque::new(),
                 last_id: 0,
             }),
             Err(error) => failed(format!("no connection to {address}: {error}")),
         }
+    }
+
+    /// Connects over WebSocket and offers these subprotocols. Returns the one that the broker chose, too.
+    pub fn open_web_socket(
+        address: SocketAddr,
+        version: Version,
+        patience: Duration,
+        subprotocols: &str,
+    ) -> Outcome<(Self, Option<String>)> {
+        let mut peer = Self::open(address, version, patience)?;
+        let key = "dGhlIGFsZGlzIHNpZ25hbA==";
+        peer.send_bytes(web_socket::request(&address.to_string(), key, subprotocols).as_bytes())?;
+        let deadline = Instant::now() + patience;
+        let end = b"\r\n\r\n";
+        let length = loop {
+            if let Some(place) = peer.bytes.windows(end.len()).position(|window| window == end) {
+                break place + end.len();
+            }
+            if peer.fill(deadline) != Some(true) {
+                return failed("no answer to a request to upgrade to WebSocket");
+            }
+        };
+        let frames = peer.bytes.split_off(length);
+        let head = String::from_utf8_lossy(&std::mem::take(&mut peer.bytes)).into_owned();
+        peer.frames = Some(frames);
+        ensure(head.starts_with("HTTP/1.1 101"), || {
+            format!("the upgrade to WebSocket was answered with {head}")
+        })?;
+        let accepted = web_socket::header(&head, "Sec-WebSocket-Accept");
+        same("Sec-WebSocket-Accept", &accepted, &Some(web_socket::accept_key(key).as_str()))?;
+        let chosen = web_socket::header(&head, "Sec-WebSocket-Protocol").map(str::to_owned);
+        Ok((peer, chosen))
     }
 
     /// Sends a packet as it is.
@@ -61,6 +100,18 @@ impl Peer {
     /// Sends bytes, which need not be a packet. A broker that has closed already is no failure: what it did
     /// shows in what is read.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Outcome {
+        match self.frames {
+            Some(_) => self.send_frame(web_socket::BINARY, true, bytes),
+            None => self.write(bytes),
+        }
+    }
+
+    /// Sends one frame of a WebSocket connection, masked as a client's frames have to be.
+    pub fn send_frame(&mut self, opcode: u8, is_last: bool, payload: &[u8]) -> Outcome {
+        self.write(&web_socket::frame(opcode, is_last, Some([0x6D, 0x71, 0x74, 0x74]), payload))
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Outcome {
         match self.stream.write_all(bytes) {
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 failed("the broker did not read for so long that nothing more could be sent")
@@ -89,6 +140,9 @@ impl Peer {
                     };
                 }
                 Ok(None) => {}
+            }
+            if let Some(offence) = &self.offence {
+                return failed(format!("the broker sent {offence}"));
             }
             match self.fill(deadline) {
                 Some(true) => {}
@@ -130,8 +184,12 @@ impl Peer {
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Some(false),
                 Ok(count) => {
-                    self.bytes.extend(chunk.iter().take(count));
-                    return Some(true);
+                    let Some(frames) = &mut self.frames else {
+                        self.bytes.extend(chunk.iter().take(count));
+                        return Some(true);
+                    };
+                    frames.extend(chunk.iter().take(count));
+                    return Some(self.unframe());
                 }
                 Err(error) => match error.kind() {
                     ErrorKind::WouldBlock | ErrorKind::TimedOut => return None,
@@ -140,6 +198,25 @@ impl Peer {
                 },
             }
         }
+    }
+
+    /// Takes MQTT out of the frames that are whole. False when the broker has said that it closes.
+    fn unframe(&mut self) -> bool {
+        let Some(mut frames) = self.frames.take() else { return true };
+        let mut is_open = true;
+        while let Some(frame) = web_socket::take_frame(&mut frames) {
+            match frame.opcode {
+                web_socket::BINARY | web_socket::CONTINUATION => self.bytes.extend(frame.payload),
+                web_socket::CLOSE => is_open = false,
+                web_socket::PONG | web_socket::PING => {}
+                opcode => self.offence = Some(format!("a WebSocket frame with opcode {opcode}")),
+            }
+            if frame.was_masked {
+                self.offence = Some("a masked frame, which only a client sends".to_owned());
+            }
+        }
+        self.frames = Some(frames);
+        is_open
     }
 
     /// The next packet, whatever it is; `wanted` is for the message when none comes.

@@ -3,11 +3,11 @@
 use crate::offers::Feature;
 use crate::outcome::Outcome;
 use crate::peer::Peer;
+use crate::scram;
 use crate::stage::Doors;
 use crate::wire::property::{self, Properties};
 use crate::wire::{Connect, Packet, Property, Publish, Version, reason};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 
 /// Whether a broker shows the feature at any of its doors.
 #[must_use]
@@ -15,7 +15,9 @@ pub fn answers(feature: Feature, doors: &Doors) -> bool {
     let all = [Some(doors.plain), doors.login, doors.limited, doors.websocket];
     let mut at = all.into_iter().flatten();
     match feature {
-        Feature::WebSocket => at.any(|door| upgrades(door, doors).unwrap_or(false)),
+        Feature::WebSocket => {
+            at.any(|door| Peer::open_web_socket(door, Version::V5, doors.patience, "mqtt").is_ok())
+        }
         Feature::EnhancedAuthentication => at.any(|door| asks_for_more(door, doors).unwrap_or(false)),
         Feature::Rights => refuses_to_publish(doors).unwrap_or(false),
         Feature::Login => at.any(|door| refuses_strangers(door, doors).unwrap_or(false)),
@@ -51,10 +53,10 @@ fn announces(door: SocketAddr, doors: &Doors, id: u8, is: impl Fn(u32) -> bool) 
 
 fn asks_for_more(door: SocketAddr, doors: &Doors) -> Outcome<bool> {
     let mut peer = open(door, doors)?;
-    let first = format!("n,,n={},r=conformanceProbe", doors.user);
+    let client = scram::Client::new(&doors.user, &doors.password, "conformanceProbe");
     let connect = Connect::new(Version::V5, "conformanceProbe")
-        .with(Property::text(property::AUTHENTICATION_METHOD, "SCRAM-SHA-256"))
-        .with(Property::binary(property::AUTHENTICATION_DATA, first));
+        .with(Property::text(property::AUTHENTICATION_METHOD, scram::METHOD))
+        .with(Property::binary(property::AUTHENTICATION_DATA, client.first()));
     peer.send(connect)?;
     Ok(matches!(peer.next("CONNACK or AUTH")?, Packet::Auth(_)))
 }
@@ -72,19 +74,4 @@ fn refuses_strangers(door: SocketAddr, doors: &Doors) -> Outcome<bool> {
     peer.send(Connect::new(Version::V5, "conformanceProbe"))?;
     let code = peer.connack()?.code;
     Ok(matches!(code, reason::BAD_USER_NAME_OR_PASSWORD | reason::NOT_AUTHORISED))
-}
-
-/// An HTTP upgrade to WebSocket, as RFC 6455 section 4.1 has it.
-fn upgrades(door: SocketAddr, doors: &Doors) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect_timeout(&door, doors.patience)?;
-    stream.set_read_timeout(Some(doors.patience))?;
-    let request = format!(
-        "GET /mqtt HTTP/1.1\r\nHost: {door}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: Y29uZm9ybWFuY2VQcm9iZQ==\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Protocol: mqtt\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes())?;
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer)?;
-    Ok(&answer == b"HTTP/1.1 101")
 }
