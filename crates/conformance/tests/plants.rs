@@ -82,17 +82,12 @@ fn not_caught(rule: Rule, all: &[Case], slow: &[Case]) -> Option<String> {
 fn every_broken_rule_fails_a_test_of_its_own() {
     let all = cases::all();
     let slow = slow(&all);
-    let tested: Vec<Rule> = PLANTS
-        .iter()
-        .copied()
-        .filter(|rule| all.iter().any(|case| case.version == rule.version() && case.id == rule.id()))
-        .collect();
     let next = AtomicUsize::new(0);
     let missed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..SIDE_BY_SIDE {
             scope.spawn(|| {
-                while let Some(rule) = tested.get(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some(rule) = PLANTS.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Some(seen) = not_caught(*rule, &all, &slow) {
                         missed.lock().unwrap().push(format!("{rule:?}: {seen}"));
                     }
@@ -103,8 +98,8 @@ fn every_broken_rule_fails_a_test_of_its_own() {
     let missed = missed.into_inner().unwrap();
     println!(
         "{} of {} plants were caught; {} tests were slow",
-        tested.len() - missed.len(),
-        tested.len(),
+        PLANTS.len() - missed.len(),
+        PLANTS.len(),
         slow.len()
     );
     assert!(missed.is_empty(), "these were not caught:\n{}", missed.join("\n"));

@@ -1,15 +1,17 @@
 //! Enhanced authentication (4.12), at the start of a connection and again later. The method is SCRAM-SHA-256; what
-//! its messages say is for `scram`.
+//! its messages say is for [`crate::scram`].
 
 use super::broker::Broker;
 use super::connection::Phase;
 use super::reader::{Read, Violation, protocol_error};
 use super::rule::Rule::V5;
-use super::scram::{Challenge, challenge};
+use super::{PASSWORD, USER};
+use crate::scram::{METHOD, Server};
 use crate::wire::property::{AUTHENTICATION_DATA, AUTHENTICATION_METHOD, Properties};
 use crate::wire::{Auth, Connect, Property, reason};
 
-const METHOD: &[u8] = b"SCRAM-SHA-256";
+const SALT: &[u8] = b"grains of salt";
+const ITERATIONS: u32 = 4096;
 
 /// The authentication of one connection.
 #[derive(Debug)]
@@ -17,13 +19,13 @@ pub(super) struct Login {
     /// The CONNECT that waits for its end; none when it is through.
     waiting: Option<Connect>,
     /// What the client has to answer next.
-    asked: Option<Challenge>,
+    asked: Option<Server>,
 }
 
 impl Broker {
     /// A CONNECT names a method of authentication.
     pub(super) fn begin_login(&mut self, number: u64, connect: Connect, method: &[u8]) {
-        if method != METHOD {
+        if method != METHOD.as_bytes() {
             let rules = &[V5("MQTT-4.12.0-1")];
             return self.reject(number, reason::BAD_AUTHENTICATION_METHOD, "an unknown method", rules);
         }
@@ -46,7 +48,8 @@ impl Broker {
             return if self.keeps(rules) { protocol_error("AUTH, and no method in CONNECT") } else { Ok(()) };
         };
         let asked = login.asked.take();
-        if auth.properties.bytes(AUTHENTICATION_METHOD) != Some(METHOD) && self.keeps(&[V5("MQTT-4.12.1-1")])
+        if auth.properties.bytes(AUTHENTICATION_METHOD) != Some(METHOD.as_bytes())
+            && self.keeps(&[V5("MQTT-4.12.1-1")])
         {
             return protocol_error("AUTH with another method than CONNECT");
         }
@@ -54,23 +57,26 @@ impl Broker {
         match (auth.code, asked) {
             (reason::RE_AUTHENTICATE, None) if connected => self.ask_for_proof(number, data),
             (reason::CONTINUE_AUTHENTICATION, None) if !connected => self.ask_for_proof(number, data),
-            (reason::CONTINUE_AUTHENTICATION, Some(challenge)) => match challenge.verify(data) {
-                Some(signature) => self.let_in(number, signature),
-                None => self.turn_away(number),
-            },
+            (reason::CONTINUE_AUTHENTICATION, Some(server)) => {
+                match server.last(&String::from_utf8_lossy(data)) {
+                    Some(signature) => self.let_in(number, signature),
+                    None => self.turn_away(number),
+                }
+            }
             _ => return Err(Violation { code: reason::PROTOCOL_ERROR, why: "AUTH where none was due" }),
         }
         Ok(())
     }
 
     fn ask_for_proof(&mut self, number: u64, client_first: &[u8]) {
-        self.turn += 1;
-        let Some(challenge) = challenge(client_first, self.turn as u64) else {
-            return self.turn_away(number);
-        };
-        let data = challenge.server_first.clone();
+        let client_first = String::from_utf8_lossy(client_first);
+        let nonce = format!("nonce{number}");
+        let known = Server::user(&client_first).as_deref() == Some(USER);
+        let server = Server::new(&client_first, PASSWORD, SALT, ITERATIONS, &nonce).filter(|_| known);
+        let Some(server) = server else { return self.turn_away(number) };
+        let data = server.first().to_owned();
         if let Some(login) = self.connections.get_mut(&number).and_then(|one| one.login.as_mut()) {
-            login.asked = Some(challenge);
+            login.asked = Some(server);
         }
         let code = match self.keeps(&[V5("MQTT-4.12.0-2")]) {
             true => reason::CONTINUE_AUTHENTICATION,
@@ -88,7 +94,7 @@ impl Broker {
 
     /// The method, which stands in every AUTH and in the CONNACK that ends it.
     fn method(&self) -> Vec<Property> {
-        let method = if self.keeps(&[V5("MQTT-4.12.0-5")]) { METHOD } else { b"PLAIN" };
+        let method = if self.keeps(&[V5("MQTT-4.12.0-5")]) { METHOD } else { "PLAIN" };
         vec![Property::text(AUTHENTICATION_METHOD, method)]
     }
 

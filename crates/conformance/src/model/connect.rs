@@ -115,7 +115,7 @@ impl Broker {
         if version.is_5() {
             properties.extend(self.announce(number, &connect));
             if !self.keeps(&[V5("MQTT-4.12.0-6")]) {
-                properties.push(Property::text(property::AUTHENTICATION_METHOD, "SCRAM-SHA-256"));
+                properties.push(Property::text(property::AUTHENTICATION_METHOD, crate::scram::METHOD));
             }
         }
         let code = match self.keeps(&[V311("MQTT-3.1.4-4"), V5("MQTT-3.1.4-5")]) {

@@ -108,7 +108,7 @@ impl Connection {
     /// Hands bytes to the thread that writes. A connection that is gone takes nothing.
     pub(super) fn put(&mut self, bytes: Vec<u8>) {
         let framed =
-            if self.door == Door::WebSocket { websocket::frame(self.kind_of_data, &bytes) } else { bytes };
+            if self.door == Door::WebSocket { websocket::data(self.kind_of_data, &bytes) } else { bytes };
         self.put_as_it_is(framed);
     }
 
