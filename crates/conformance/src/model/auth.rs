@@ -110,7 +110,10 @@ impl Broker {
                 properties.push(Property::binary(AUTHENTICATION_DATA, signature));
                 self.accept(number, connect, properties);
             }
-            None => self.send_auth(number, reason::SUCCESS, Some(signature)),
+            None if self.keeps(&[V5("MQTT-4.12.1-1: closes")]) => {
+                self.send_auth(number, reason::SUCCESS, Some(signature));
+            }
+            None => self.close(number),
         }
     }
 

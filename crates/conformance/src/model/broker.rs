@@ -31,7 +31,7 @@ pub(super) struct Broker {
     pub(super) retained: BTreeMap<Vec<u8>, Message>,
     /// Counts the choices among the members of shared subscriptions.
     pub(super) turn: usize,
-    /// Counts messages and acknowledgements. No rule needs them; broken ones delay every second.
+    /// Counts messages and acknowledgements. No rule needs them; broken ones delay every seventh, or second.
     pub(super) messages: usize,
     pub(super) acknowledgements: usize,
     /// What a broken rule delays.
@@ -93,25 +93,34 @@ impl Broker {
         self.now = Instant::now();
         let now = self.now;
         let Some(connection) = self.connections.get_mut(&number).filter(|one| one.is_open()) else { return };
-        connection.last_heard = now;
+        let counts = first_byte == first::PINGREQ
+            || self.rules.keep(&[V311("MQTT-3.1.2-24: PINGREQ alone"), V5("MQTT-3.1.2-22: PINGREQ alone")]);
+        if counts {
+            connection.last_heard = now;
+        }
         let phase = connection.phase;
         let outcome = match phase {
             Phase::New | Phase::Greeted => self.before_connack(number, first_byte, body),
             Phase::Connected => self.after_connack(number, first_byte, body),
-            Phase::Rejected if self.keeps(&[V311("MQTT-3.1.4-5"), V5("MQTT-3.1.4-6")]) => Ok(()),
-            Phase::Rejected => self.after_connack(number, first_byte, body),
+            Phase::Ending if self.ends_at_once() => Ok(()),
+            Phase::Ending => self.after_connack(number, first_byte, body),
         };
         if let Err(violation) = outcome {
             self.violated(number, violation);
         }
     }
 
-    /// All that was read at once is processed. A connection whose CONNECT was rejected ends here at the latest.
+    /// All that was read at once is processed. A connection that is about to be closed ends here at the latest.
     pub(super) fn chunk_processed(&mut self, number: u64) {
-        let rejected = self.connections.get(&number).is_some_and(|one| one.phase == Phase::Rejected);
-        if rejected && !self.keeps(&[V311("MQTT-3.1.4-5"), V5("MQTT-3.1.4-6")]) {
+        let ending = self.connections.get(&number).is_some_and(|one| one.phase == Phase::Ending);
+        if ending && !self.ends_at_once() {
             self.close(number);
         }
+    }
+
+    /// Nothing is processed behind a CONNECT that was rejected, or behind DISCONNECT.
+    fn ends_at_once(&self) -> bool {
+        self.keeps(&[V311("MQTT-3.1.4-5"), V5("MQTT-3.1.4-6"), V5("MQTT-3.14.4-1: of the client")])
     }
 
     fn before_connack(&mut self, number: u64, first_byte: u8, body: &[u8]) -> Read<()> {

@@ -77,7 +77,7 @@ impl Broker {
     /// Refuses a CONNECT with a CONNACK and closes. `rules` are those that demand the closing of this case.
     pub(super) fn reject(&mut self, number: u64, code: u8, why: &str, rules: &[Rule]) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
-        connection.phase = Phase::Rejected;
+        connection.phase = Phase::Ending;
         let own = [V311("MQTT-3.1.3-8: other code"), V311("MQTT-3.1.3-9: other code")];
         let code = match connection.version {
             Version::V5 if !self.rules.keep(&[V5("MQTT-3.2.2-8")]) => reason::PACKET_ID_NOT_FOUND,
@@ -191,7 +191,11 @@ impl Broker {
             ]),
             false => !self.keeps(&[V5("MQTT-3.1.2-5")]),
         };
+        let mut carried = Vec::new();
         if clean {
+            if !self.keeps(&[V5("MQTT-4.4.0-1: after a clean start")]) {
+                carried = self.sessions.get(client_id).map(|one| one.in_flight.clone()).unwrap_or_default();
+            }
             self.end_session(client_id);
         }
         let now = self.now;
@@ -215,6 +219,7 @@ impl Broker {
             session.queue.clear();
             session.in_flight.clear();
         }
+        session.in_flight.extend(carried);
         session.connection = Some(number);
         session.since = now;
         session.ends = None;
@@ -290,6 +295,7 @@ impl Broker {
             V311("MQTT-3.1.2-10"),
             V5("MQTT-3.1.2-10"),
         ]);
+        let with_will = self.keeps(&[V5("MQTT-3.1.2-8: DISCONNECT with will")]);
         if let Some(session) = self.sessions.get_mut(&client_id).filter(|one| one.connection == Some(number))
         {
             if let Some(seconds) = disconnect.properties.number(property::SESSION_EXPIRY) {
@@ -298,12 +304,27 @@ impl Broker {
                 }
                 session.lasting = lasting_for(seconds);
             }
-            if disconnect.code == 0 && discards {
+            if (disconnect.code == 0 && discards) || (disconnect.code == reason::WITH_WILL && !with_will) {
                 session.will = None;
             }
         }
-        self.close(number);
+        self.leave(number);
         Ok(())
+    }
+
+    /// A client has said DISCONNECT, and its connection is closed.
+    fn leave(&mut self, number: u64) {
+        let ends = self.keeps(&[V5("MQTT-3.14.4-1: of the client")]);
+        let closes = self.keeps(&[V5("MQTT-3.14.4-2: of the client")]);
+        if ends && closes {
+            return self.close(number);
+        }
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.phase = Phase::Ending;
+        }
+        if ends {
+            self.detach(number);
+        }
     }
 }
 

@@ -24,8 +24,8 @@ pub(super) enum Phase {
     Greeted,
     /// CONNECT is accepted.
     Connected,
-    /// CONNECT is rejected, and the connection about to be closed.
-    Rejected,
+    /// CONNECT is rejected, or DISCONNECT has come: the connection is about to be closed.
+    Ending,
 }
 
 /// One connection.

@@ -218,6 +218,7 @@ impl Reader<'_> {
         const OF_A_CLIENT: &[u8] =
             &[0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99];
         let (code, properties) = self.ending(Holder::Disconnect, OF_A_CLIENT, "MQTT-3.14.2-1")?;
+        let code = if OF_A_CLIENT.contains(&code) { code } else { reason::SUCCESS };
         Ok(Disconnect { code, properties }.into())
     }
 

@@ -103,7 +103,8 @@ impl Broker {
 
     /// Puts a message into a session: at QoS 0 it is sent at once or never, above that in its turn.
     pub(super) fn enqueue(&mut self, client_id: &[u8], outgoing: Outgoing) {
-        let stores = self.keeps(&[V311("MQTT-3.1.2-5")]);
+        let stores =
+            self.keeps(&[V311("MQTT-3.1.2-5"), V311("MQTT-4.5.0-1: away"), V5("MQTT-4.5.0-1: away")]);
         let Some(session) = self.sessions.get_mut(client_id) else { return };
         match (outgoing.qos, session.connection) {
             (0, Some(number)) => {
@@ -142,7 +143,10 @@ impl Broker {
         let (now, deletes) = (self.now, self.keeps(&[V5("MQTT-3.3.2-5")]));
         let stuck = !self.keeps(&[V5("MQTT-3.1.2-25")]);
         let reuses = !self.keeps(&[V311("MQTT-2.3.1-4"), V5("MQTT-2.2.1-4")]);
-        let reuses_at = [!self.keeps(&[V5("MQTT-4.3.2-1")]), !self.keeps(&[V5("MQTT-4.3.3-1")])];
+        let reuses_at = [
+            !self.keeps(&[V311("MQTT-4.3.2-1: identifiers"), V5("MQTT-4.3.2-1")]),
+            !self.keeps(&[V311("MQTT-4.3.3-1: identifiers"), V5("MQTT-4.3.3-1")]),
+        ];
         let session = self.sessions.get_mut(client_id)?;
         if session.in_flight.iter().any(|one| !one.sent) || session.unacknowledged() >= quota {
             return None;
@@ -168,9 +172,12 @@ impl Broker {
 
     /// DUP of a packet that is sent for the first time is 0.
     fn dup_of_first(&self, outgoing: &Outgoing) -> bool {
-        let rule = if outgoing.qos == 1 { V5("MQTT-4.3.2-2") } else { V5("MQTT-4.3.3-2") };
+        let rules = match outgoing.qos {
+            1 => [V311("MQTT-4.3.2-1: DUP"), V5("MQTT-4.3.2-2")],
+            _ => [V311("MQTT-4.3.3-1: DUP"), V5("MQTT-4.3.3-2")],
+        };
         let copied = !self.keeps(&[V311("MQTT-3.3.1-3"), V5("MQTT-3.3.1-3")]);
-        !self.keeps(&[rule]) || (copied && outgoing.message.publish.dup)
+        !self.keeps(&rules) || (copied && outgoing.message.publish.dup)
     }
 
     /// On a new connection the exchanges of the session go on: each PUBLISH and PUBREL that waits for its answer

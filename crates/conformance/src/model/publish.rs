@@ -103,7 +103,7 @@ impl Broker {
         self.messages += 1;
         let ordered =
             self.keeps(&[V311("MQTT-4.6.0-5"), V311("MQTT-4.6.0-6"), V5("MQTT-4.6.0-5"), V5("MQTT-4.6.0-6")]);
-        if !ordered && self.messages % 2 == 1 {
+        if !ordered && self.messages % 7 == 1 {
             self.distribute_late(message);
             return reason::SUCCESS;
         }
@@ -119,7 +119,12 @@ impl Broker {
             seen
         });
         let code = if seen && dup && !forgets { 0 } else { self.own(number, publish) };
-        if self.keeps(&[V311("MQTT-3.3.4-1"), V5("MQTT-3.3.4-1"), V5("MQTT-4.3.2-4")]) {
+        if self.keeps(&[
+            V311("MQTT-3.3.4-1"),
+            V5("MQTT-3.3.4-1"),
+            V311("MQTT-4.3.2-2: PUBACK"),
+            V5("MQTT-4.3.2-4"),
+        ]) {
             self.acknowledge(number, first::PUBACK, packet_id, code);
         }
         Ok(())
@@ -137,7 +142,12 @@ impl Broker {
         if code >= 0x80 && self.keeps(&[V5("MQTT-4.3.3-9")]) {
             self.forget_received(number, packet_id);
         }
-        if self.keeps(&[V311("MQTT-3.3.4-1"), V5("MQTT-3.3.4-1"), V5("MQTT-4.3.3-8")]) {
+        if self.keeps(&[
+            V311("MQTT-3.3.4-1"),
+            V5("MQTT-3.3.4-1"),
+            V311("MQTT-4.3.3-2: PUBREC"),
+            V5("MQTT-4.3.3-8"),
+        ]) {
             self.acknowledge(number, first::PUBREC, packet_id, code);
         }
         Ok(())
@@ -200,12 +210,12 @@ impl Broker {
 
     /// PUBREL: the client knows that its message is ours, and may use the identifier for another.
     fn released(&mut self, number: u64, packet_id: u16) {
-        let known = match self.keeps(&[V5("MQTT-4.3.3-12"), V311("MQTT-4.3.3-2")]) {
+        let known = match self.keeps(&[V5("MQTT-4.3.3-12"), V311("MQTT-4.3.3-2: after PUBCOMP")]) {
             true => self.forget_received(number, packet_id),
             false => true,
         };
         let code = if known { reason::SUCCESS } else { reason::PACKET_ID_NOT_FOUND };
-        if self.keeps(&[V5("MQTT-4.3.3-11")]) {
+        if self.keeps(&[V311("MQTT-4.3.3-2: PUBCOMP"), V5("MQTT-4.3.3-11")]) {
             self.acknowledge(number, first::PUBCOMP, packet_id, code);
         }
     }

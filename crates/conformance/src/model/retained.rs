@@ -25,9 +25,14 @@ impl Broker {
             return;
         }
         let replaces = publish.qos > 0 || !held || self.keeps(&[V311("MQTT-3.3.1-7")]);
-        let stores = self.keeps(&[V311("MQTT-3.3.1-5")]) && (!held || self.keeps(&[V5("MQTT-3.3.1-5")]));
+        let stores = self.keeps(&[V311("MQTT-3.3.1-5"), V5("MQTT-3.3.1-5: the first")])
+            && (!held || self.keeps(&[V5("MQTT-3.3.1-5")]));
         if replaces && stores {
-            self.retained.insert(publish.topic.clone(), message.clone());
+            let mut kept = message.clone();
+            if !self.keeps(&[V311("MQTT-3.3.1-5: QoS"), V5("MQTT-3.3.1-5: QoS")]) {
+                kept.publish.qos = 0;
+            }
+            self.retained.insert(publish.topic.clone(), kept);
         }
     }
 

@@ -34,8 +34,11 @@ impl Rule {
 
     /// The rule of that name, if the model can break it.
     #[must_use]
-    pub fn planted(version: Version, id: &str) -> Option<Rule> {
-        PLANTS.iter().copied().find(|rule| rule.version() == version && rule.id() == id)
+    pub fn planted(version: Version, name: &str) -> Option<Rule> {
+        PLANTS.iter().copied().find(|rule| {
+            let (Rule::V311(own) | Rule::V5(own)) = rule;
+            rule.version() == version && *own == name
+        })
     }
 }
 

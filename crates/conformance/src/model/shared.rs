@@ -15,7 +15,26 @@ impl Broker {
                 shares.insert(held.filter.clone(), ());
             }
         }
+        if !self.keeps(&[V5("MQTT-4.8.2-1: all members")]) {
+            return self.all_of_shared(message);
+        }
         shares.keys().filter_map(|filter| self.choose(filter, message, None)).collect()
+    }
+
+    /// All members, where the rule that one is chosen is broken.
+    fn all_of_shared(&self, message: &Message) -> Vec<(Vec<u8>, Outgoing)> {
+        let mut all = Vec::new();
+        for (client_id, session) in &self.sessions {
+            for held in session.subscriptions.iter().filter(|held| held.share.is_some()) {
+                if topic::matches(self.rules, &held.matched, &message.publish.topic) {
+                    all.push((
+                        client_id.clone(),
+                        self.copy_for(message, held, Vec::from_iter(held.identifier)),
+                    ));
+                }
+            }
+        }
+        all
     }
 
     /// The member of a shared subscription whose turn it is; one that is connected comes before one that is not.

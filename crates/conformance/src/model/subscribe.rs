@@ -79,7 +79,7 @@ impl Broker {
         if !self.keeps(&[V311("MQTT-3.8.4-5"), V5("MQTT-3.8.4-6")]) {
             codes.truncate(1);
         }
-        if !self.keeps(&[V5("MQTT-3.8.4-7")]) {
+        if !self.keeps(&[V311("MQTT-3.8.4-5: QoS"), V5("MQTT-3.8.4-7")]) {
             codes.fill(0);
         }
         if !self.keeps(&[V311("MQTT-3.9.3-1"), V5("MQTT-3.9.3-1")]) {

@@ -54,13 +54,16 @@ pub(super) fn matches(rules: Rules, filter: &[u8], name: &[u8]) -> bool {
         return false;
     }
     let exact = rules.keep(&[V311("MQTT-4.7.3-4"), V5("MQTT-4.7.3-4")]);
+    let parent = rules.keep(&[V311("MQTT-4.7.1-2: parent"), V5("MQTT-4.7.1-1: parent")]);
+    let one_level = rules.keep(&[V311("MQTT-4.7.1-3: levels"), V5("MQTT-4.7.1-2: levels")]);
     let name = as_it_is(rules, name);
     let mut names = name.split(|byte| *byte == b'/');
     for level in filter.split(|byte| *byte == b'/') {
         if level == b"#" {
-            return true;
+            return parent || names.next().is_some();
         }
         match names.next() {
+            Some(_) if level == b"+" && !one_level => return true,
             Some(name) if level == b"+" || level == name => {}
             Some(name) if !exact && level.eq_ignore_ascii_case(name) => {}
             _ => return false,

@@ -98,6 +98,9 @@ impl Broker {
         };
         let mut properties = will.properties;
         properties.retain(|property| property.id != WILL_DELAY);
+        if !self.keeps(&[V5("MQTT-3.1.2-9: properties")]) {
+            properties.clear();
+        }
         if !self.keeps(&[V5("MQTT-3.1.3-10")]) {
             properties.reverse();
         }
