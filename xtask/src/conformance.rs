@@ -120,6 +120,9 @@ impl Doors {
         for (name, port) in others {
             arguments.extend(port.map(|port| words(&[name, &brokers::at(port)])).unwrap_or_default());
         }
+        if let Some((port, topic)) = self.rights {
+            arguments.extend(words(&["--rights-addr", &brokers::at(port), "--denied-topic", topic]));
+        }
         arguments
     }
 }

@@ -23,6 +23,9 @@ pub struct Options {
     /// A listener that lets in only the user below.
     #[arg(long, value_name = "HOST:PORT")]
     pub login_addr: Option<String>,
+    /// A listener that refuses messages to `--denied-topic`, where `--addr` does not.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub rights_addr: Option<String>,
     /// A listener with Maximum QoS 1, no retained messages, and a Server Keep Alive.
     #[arg(long, value_name = "HOST:PORT")]
     pub limited_addr: Option<String>,
@@ -48,7 +51,7 @@ pub struct Options {
     /// Write the results here, for programs.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// A topic that clients of `--addr` may not publish to.
+    /// A topic that clients of `--rights-addr` may not publish to.
     #[arg(long, value_name = "TOPIC", default_value = "$SYS/conformance/denied")]
     pub denied_topic: String,
     /// Print every test, not only what did not pass.
@@ -131,6 +134,7 @@ fn tell(one: &Played) {
 fn doors(options: &Options) -> Result<Doors, String> {
     Ok(Doors {
         login: options.login_addr.as_deref().map(address).transpose()?,
+        rights: options.rights_addr.as_deref().map(address).transpose()?,
         limited: options.limited_addr.as_deref().map(address).transpose()?,
         websocket: options.websocket_addr.as_deref().map(address).transpose()?,
         denied_topic: options.denied_topic.clone(),

@@ -13,6 +13,17 @@ pub enum Fault {
     NotOffered(Feature),
 }
 
+impl Fault {
+    /// The same, said of one of several things that a test tries.
+    #[must_use]
+    pub fn about(self, what: &str) -> Self {
+        match self {
+            Fault::Failed(why) => Fault::Failed(format!("{what}: {why}")),
+            other => other,
+        }
+    }
+}
+
 /// What a test returns.
 pub type Outcome<T = ()> = Result<T, Fault>;
 

@@ -62,7 +62,7 @@ fn asks_for_more(door: SocketAddr, doors: &Doors) -> Outcome<bool> {
 }
 
 fn refuses_to_publish(doors: &Doors) -> Outcome<bool> {
-    let mut peer = open(doors.plain, doors)?;
+    let mut peer = open(doors.rights.unwrap_or(doors.plain), doors)?;
     peer.send(Connect::new(Version::V5, "conformanceProbe"))?;
     peer.connack()?;
     let code = peer.publish(Publish::new(&doors.denied_topic, "probe").qos(1))?;

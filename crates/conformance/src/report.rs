@@ -1,6 +1,6 @@
 //! From tests to statements: a row for each, with its verdict, for people and for machines.
 
-use crate::outcome::{Fault, Verdict};
+use crate::outcome::{Fault, Outcome, Verdict};
 use crate::runner::Played;
 use crate::statement::{Statement, statements, why_not_testable};
 use crate::wire::Version;
@@ -31,7 +31,7 @@ pub fn rows(played: &[Played], versions: &[Version]) -> Vec<Row> {
             .collect();
         let verdict = match why_not_testable(version, statement.id) {
             Some(why) if tests.is_empty() => Verdict::NotTestable(why),
-            _ => Verdict::of(tests.iter().map(|one| one.outcome.clone())),
+            _ => Verdict::of(tests.iter().map(named)),
         };
         Row { version, statement, verdict, tests }
     };
@@ -40,6 +40,11 @@ pub fn rows(played: &[Played], versions: &[Version]) -> Vec<Row> {
         .flat_map(|version| statements(*version).map(move |statement| (*version, statement)))
         .map(|(version, statement)| row(version, statement))
         .collect()
+}
+
+/// What a test found; a failure says which test it was.
+fn named(one: &Played) -> Outcome {
+    one.outcome.clone().map_err(|fault| fault.about(one.case.name))
 }
 
 /// The tests whose statement is in none of the tables: a slip of the pen in the suite itself.

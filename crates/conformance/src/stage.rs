@@ -15,6 +15,8 @@ pub struct Doors {
     pub plain: SocketAddr,
     /// Lets in the user below only.
     pub login: Option<SocketAddr>,
+    /// Lets anybody in, and refuses messages to the topic below; the plain door where there is none.
+    pub rights: Option<SocketAddr>,
     /// Announces that it can do less: Maximum QoS, Retain Available, Server Keep Alive.
     pub limited: Option<SocketAddr>,
     /// Speaks WebSocket.
@@ -23,7 +25,7 @@ pub struct Doors {
     pub user: String,
     /// Its password.
     pub password: String,
-    /// A topic that clients of `plain` may not publish to.
+    /// A topic that clients of `rights` may not publish to.
     pub denied_topic: String,
     /// How long an answer may take before it counts as missing.
     pub patience: Duration,
@@ -38,6 +40,7 @@ impl Doors {
         Self {
             plain: address,
             login: None,
+            rights: None,
             limited: None,
             websocket: None,
             user: "conformance".to_owned(),
@@ -116,6 +119,16 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// A connected client at another door, which has to accept it.
+    pub fn open_at(&self, door: SocketAddr, connect: Connect) -> Outcome<Peer> {
+        let mut peer = self.socket_to(door)?;
+        peer.send(connect)?;
+        match peer.connack()?.code {
+            0 => Ok(peer),
+            code => Err(Fault::Failed(format!("a good CONNECT was refused with 0x{code:02X}"))),
+        }
+    }
+
     /// Sends a CONNECT and takes whatever CONNACK comes.
     pub fn attempt(&self, connect: Connect) -> Outcome<(Peer, Connack)> {
         let mut peer = self.socket()?;
@@ -141,9 +154,8 @@ impl<'a> Stage<'a> {
             Feature::WebSocket => self.doors.websocket,
             Feature::Login => self.doors.login,
             Feature::MaximumQos | Feature::NoRetain | Feature::ServerKeepAlive => self.doors.limited,
-            Feature::EnhancedAuthentication | Feature::Rights | Feature::TopicAliases => {
-                Some(self.doors.plain)
-            }
+            Feature::Rights => Some(self.doors.rights.unwrap_or(self.doors.plain)),
+            Feature::EnhancedAuthentication | Feature::TopicAliases => Some(self.doors.plain),
         };
         door.ok_or(Fault::NotOffered(feature))
     }

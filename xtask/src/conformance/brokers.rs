@@ -14,6 +14,10 @@ pub(super) const STOP: Duration = Duration::from_secs(30);
 /// The user `conformance` with the password `conformance`: PBKDF2 as `mosquitto_passwd` writes it.
 const USERS: &str = "conformance:$7$101$Y29uZm9ybWFuY2Ux$kS/IY0/How+5OlF1RXhaCzMf5xaQrYexVla3VemTyQSmemG8jwbMgvP+zzfTgPMP6GDuCexkJOCNOx8TJ81GSg==";
 
+/// A topic that may not be published to, as Mosquitto's file of rights has it.
+const DENIED: &str = "conformance/denied";
+const RIGHTS: &str = "topic readwrite #\ntopic readwrite $share/#\ntopic deny conformance/denied";
+
 const FETCH: &str = "tests/clients/fetch-mosquitto.sh";
 
 /// Ports of 127.0.0.1, by what they are for.
@@ -22,6 +26,8 @@ pub(super) struct Doors {
     pub(super) login: Option<u16>,
     pub(super) limited: Option<u16>,
     pub(super) websocket: Option<u16>,
+    /// With the topic that may not be published to.
+    pub(super) rights: Option<(u16, &'static str)>,
 }
 
 /// The release binary three times: one that lets anybody in, one that asks for passwords, one that overrules
@@ -32,24 +38,27 @@ pub(super) fn aldis(root: &Path) -> Result<(Vec<Background>, Doors), String> {
         let line = format!("target/release/aldis --listen tcp://{} {more}", at(port));
         started(root, line.trim_end(), log, port)
     };
-    let passwords = format!("--set auth.password_file='{}'", users(root)?.display());
+    let passwords =
+        format!("--set auth.allow_anonymous=false --set auth.password_file='{}'", users(root)?.display());
     let brokers = vec![
         start(plain, "", "aldis.log")?,
         start(login, &passwords, "aldis-login.log")?,
         start(limited, "--set 'limits.keep_alive_max=2 s'", "aldis-limited.log")?,
     ];
-    Ok((brokers, Doors { plain, login: Some(login), limited: Some(limited), websocket: None }))
+    Ok((brokers, Doors { plain, login: Some(login), limited: Some(limited), websocket: None, rights: None }))
 }
 
-/// Debian's Mosquitto with four listeners, and its version.
+/// Debian's Mosquitto with a listener for each door, and its version.
 pub(super) fn mosquitto(root: &Path) -> Result<(Background, Doors, String), String> {
     let program = run_for_last_line(Command::new("sh").arg(FETCH).current_dir(root))?;
-    let [plain, login, limited, websocket] = free_ports()?;
+    let [plain, login, rights, limited, websocket] = free_ports()?;
     let users = users(root)?;
+    let acl = kept(root, "rights", RIGHTS)?;
     let listener = |port: u16, more: &str| format!("listener {port} 127.0.0.1\n{more}\n");
     let configuration = [
         "per_listener_settings true\nmax_queued_messages 0\nset_tcp_nodelay true\n".to_owned(),
         listener(plain, "allow_anonymous true"),
+        listener(rights, &format!("allow_anonymous true\nacl_file {}", acl.display())),
         listener(login, &format!("allow_anonymous false\npassword_file {}", users.display())),
         listener(limited, "allow_anonymous true\nmax_qos 1"),
         listener(websocket, "allow_anonymous true\nprotocol websockets"),
@@ -58,7 +67,13 @@ pub(super) fn mosquitto(root: &Path) -> Result<(Background, Doors, String), Stri
     let file = folder(root)?.join("mosquitto.conf");
     std::fs::write(&file, configuration).map_err(|error| format!("{}: {error}", file.display()))?;
     let broker = started(root, &format!("'{program}' -c '{}'", file.display()), "mosquitto.log", websocket)?;
-    let doors = Doors { plain, login: Some(login), limited: Some(limited), websocket: Some(websocket) };
+    let doors = Doors {
+        plain,
+        login: Some(login),
+        limited: Some(limited),
+        websocket: Some(websocket),
+        rights: Some((rights, DENIED)),
+    };
     Ok((broker, doors, version(&program)))
 }
 
@@ -80,9 +95,12 @@ fn started(root: &Path, command_line: &str, log: &str, port: u16) -> Result<Back
 }
 
 fn users(root: &Path) -> Result<PathBuf, String> {
-    let file = folder(root)?.join("users");
-    let told = |error: std::io::Error| format!("{}: {error}", file.display());
-    std::fs::write(&file, format!("{USERS}\n")).map_err(told)?;
+    kept(root, "users", USERS)
+}
+
+fn kept(root: &Path, name: &str, text: &str) -> Result<PathBuf, String> {
+    let file = folder(root)?.join(name);
+    std::fs::write(&file, format!("{text}\n")).map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(file)
 }
 

@@ -3,10 +3,9 @@
 use super::cases;
 use crate::offers::Feature;
 use crate::outcome::{Outcome, ensure, not_shown, same};
-use crate::peer::Peer;
 use crate::stage::Stage;
 use crate::wire::property::{self, Properties};
-use crate::wire::{Ack, Packet, Property, Publish, first, frame, reason};
+use crate::wire::{Ack, Connect, Packet, Property, Publish, first, frame, reason};
 
 cases! {
     V5 "MQTT-3.4.2-1" puback_has_one_of_its_codes;
@@ -53,42 +52,37 @@ impl Kind {
     }
 
     /// Provokes acknowledgements of this kind for a message that is not allowed, for one that nobody wants, and
-    /// for an identifier that is unknown: those are the ones with something to say.
-    fn provoke(self, peer: &mut Peer, stage: &Stage<'_>) -> Outcome<Vec<Ack>> {
-        let unwanted = stage.topic("unwanted");
-        let topics: Vec<&str> = [&stage.doors.denied_topic, &unwanted].map(String::as_str).to_vec();
-        let mut acks = Vec::new();
+    /// for an identifier that is unknown: those are the ones with something to say. Each on a connection of its
+    /// own, with these properties in CONNECT, because a broker may close after it.
+    fn provoke(self, stage: &Stage<'_>, properties: &[Property]) -> Outcome<Vec<Ack>> {
+        let open =
+            |door| stage.open_at(door, Connect { properties: properties.to_vec(), ..stage.connect("p") });
+        let plain = stage.doors.plain;
         match self {
             Kind::Puback | Kind::Pubrec => {
                 let qos = if matches!(self, Kind::Puback) { 1 } else { 2 };
-                for topic in topics {
-                    let id = peer.new_id();
-                    peer.send(Publish::new(topic, "x").qos(qos).id(id))?;
-                    let ack = peer.ack(self.first(), id)?;
-                    if qos == 2 && ack.code < 0x80 {
-                        peer.send(Ack::new(first::PUBREL, id))?;
-                        peer.ack(first::PUBCOMP, id)?;
-                    }
-                    acks.push(ack);
-                }
+                let unwanted = (stage.topic("unwanted"), plain);
+                let denied = (stage.doors.denied_topic.clone(), stage.doors.rights.unwrap_or(plain));
+                let answer = |(topic, door)| {
+                    let mut peer = open(door)?;
+                    peer.send(Publish::new(topic, "x").qos(qos).id(1))?;
+                    peer.ack(self.first(), 1)
+                };
+                [denied, unwanted].into_iter().map(answer).collect()
             }
-            Kind::Pubrel => {
-                peer.send(Ack::new(first::PUBREC, 4711))?;
-                acks.push(peer.ack(first::PUBREL, 4711)?);
-                peer.send(Ack::new(first::PUBCOMP, 4711))?;
-            }
-            Kind::Pubcomp => {
-                peer.send(Ack::new(first::PUBREL, 4711))?;
-                acks.push(peer.ack(first::PUBCOMP, 4711)?);
+            Kind::Pubrel | Kind::Pubcomp => {
+                let provoking = if matches!(self, Kind::Pubrel) { first::PUBREC } else { first::PUBREL };
+                let mut peer = open(plain)?;
+                peer.send(Ack::new(provoking, 4711))?;
+                Ok(vec![peer.ack(self.first(), 4711)?])
             }
         }
-        Ok(acks)
     }
 }
 
 fn has_one_of_its_codes(stage: &Stage<'_>, kind: Kind) -> Outcome {
+    let mut acks = kind.provoke(stage, &[])?;
     let mut peer = stage.client("p")?;
-    let mut acks = kind.provoke(&mut peer, stage)?;
     // And of an exchange that goes well, from both sides.
     let topic = stage.topic("t");
     let mut subscriber = stage.client("s")?;
@@ -143,8 +137,7 @@ fn leaves_out_what_is_too_large(stage: &Stage<'_>, kind: Kind, id: u8) -> Outcom
     if matches!(kind, Kind::Puback | Kind::Pubrec) {
         stage.door(Feature::Rights)?;
     }
-    let mut roomy = stage.client("r")?;
-    let full = kind.provoke(&mut roomy, stage)?;
+    let full = kind.provoke(stage, &[])?;
     let Some((place, shown)) = full.iter().enumerate().find(|(_, ack)| ack.properties.find(id).is_some())
     else {
         return not_shown("no acknowledgement of this kind came with the property");
@@ -152,13 +145,11 @@ fn leaves_out_what_is_too_large(stage: &Stage<'_>, kind: Kind, id: u8) -> Outcom
     let alone: Vec<_> = shown.properties.iter().filter(|property| property.id == id).cloned().collect();
     let size = Packet::from(Ack { properties: alone, ..shown.clone() }).to_bytes(stage.version).len() as u32;
     let limit = Property::four(property::MAXIMUM_PACKET_SIZE, size - 1);
-    let mut narrow = stage.open(stage.connect("n").with(limit))?;
-    let acks = kind.provoke(&mut narrow, stage)?;
+    let acks = kind.provoke(stage, &[limit])?;
     let found = acks.get(place).cloned().unwrap_or_else(|| Ack::new(kind.first(), 0));
     same("the code of the smaller acknowledgement", &found.code, &shown.code)?;
     let small = Packet::from(found.clone()).to_bytes(stage.version).len() as u32;
-    ensure(small < size, || format!("{small} bytes came, and the client takes {}", size - 1))?;
-    narrow.ping()
+    ensure(small < size, || format!("{small} bytes came, and the client takes {}", size - 1))
 }
 
 fn puback_leaves_out_a_reason_string_that_is_too_large(stage: &Stage<'_>) -> Outcome {

@@ -261,13 +261,13 @@ fn the_fields_have_their_order(stage: &Stage<'_>) -> Outcome {
     let mut first = stage.open(full.clone())?;
     let second = stage.open(full.clone())?;
     first.refused(&[reason::SESSION_TAKEN_OVER])?;
+    second.vanish()?;
     let will = witness.receive()?;
     same(
         "topic and payload of the will",
         &(will.topic, will.payload),
         &(stage.topic("w").into_bytes(), b"will".to_vec()),
     )?;
-    second.disconnect()?;
     if let Some(door) = stage.doors.login {
         let mut peer = stage.socket_to(door)?;
         peer.send(full)?;

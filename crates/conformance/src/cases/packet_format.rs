@@ -78,7 +78,8 @@ fn a_packet_with_other_flags_closes_the_connection(stage: &Stage<'_>) -> Outcome
             peer.send(Publish::new(stage.topic("o"), "x").qos(2).id(id))?;
             peer.ack(first::PUBREC, id)?;
             peer.send_bytes(&bad)?;
-            peer.refused(&[reason::MALFORMED, reason::PROTOCOL_ERROR])?;
+            let what = format!("a packet that begins with 0x{:02X}", first ^ flags);
+            peer.refused(&[reason::MALFORMED, reason::PROTOCOL_ERROR]).map_err(|fault| fault.about(&what))?;
         }
     }
     let mut connect = stage.connect("c").to_bytes(stage.version);
@@ -108,7 +109,9 @@ fn identifier_0_is_refused(stage: &Stage<'_>) -> Outcome {
         peer.refused(&[reason::MALFORMED, reason::PROTOCOL_ERROR])?;
     }
     stage.client("q")?.publish(Publish::new(&topic, "marker").qos(1))?;
-    same("how many of the good messages came", &witness.until("marker")?.len(), &2)
+    // The one at QoS 2 was not released: a broker may keep it until then.
+    let got = witness.until("marker")?.len();
+    ensure(got == 1 || got == 2, || format!("{got} messages came of one or two that were good"))
 }
 
 /// A window that is held open while messages are acknowledged out of order and new ones come.

@@ -127,7 +127,7 @@ fn refused_and_not_passed_on(
 
 fn both_qos_bits_close_the_connection(stage: &Stage<'_>) -> Outcome {
     let topic = stage.topic("t");
-    let good = Publish::new(&topic, "x").qos(2).id(1).to_bytes(stage.version);
+    let good = Publish::new(&topic, "x").qos(1).id(1).to_bytes(stage.version);
     for flags in [0x06, 0x07, 0x0E] {
         let mut bad = good.clone();
         if let Some(first) = bad.first_mut() {
@@ -233,14 +233,14 @@ fn each_quality_of_service_has_its_answer(stage: &Stage<'_>) -> Outcome {
 
 /// Acknowledged or closed: in neither case may somebody get it.
 fn a_message_that_is_not_allowed_is_acknowledged_or_the_connection_closed(stage: &Stage<'_>) -> Outcome {
-    stage.door(Feature::Rights)?;
+    let door = stage.door(Feature::Rights)?;
     let denied = &stage.doors.denied_topic;
     let mut subscriber = stage.client("s")?;
     subscriber.send(crate::wire::Subscribe::new(1, crate::wire::Subscription::new(denied, 2)))?;
     subscriber.next("SUBACK")?;
     subscriber.subscribe(stage.topic("marker"), 1)?;
     for qos in [1, 2] {
-        let mut publisher: Peer = stage.client(&format!("p{qos}"))?;
+        let mut publisher: Peer = stage.open_at(door, stage.connect(&format!("p{qos}")))?;
         publisher.publish(Publish::new(stage.topic("allowed"), "x").qos(qos))?;
         publisher.send(Publish::new(denied, stage.client_id("")).qos(qos).id(5))?;
         let wanted = if qos == 1 { first::PUBACK } else { first::PUBREC };

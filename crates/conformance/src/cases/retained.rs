@@ -40,7 +40,7 @@ fn found(stage: &Stage<'_>, filter: &str, qos: u8) -> Outcome<Vec<Publish>> {
 
 /// All that comes before a marker; the subscriber is subscribed to the marker's topic first.
 fn up_to_marker(stage: &Stage<'_>, subscriber: &mut Peer) -> Outcome<Vec<Publish>> {
-    let marker = stage.topic("marker");
+    let marker = stage.topic("end/of/it");
     subscriber.subscribe(&marker, 0)?;
     stage.client("marker")?.publish(Publish::new(&marker, "marker"))?;
     subscriber.until("marker")

@@ -88,7 +88,7 @@ fn a_string_that_is_not_utf_8_closes_the_connection(stage: &Stage<'_>) -> Outcom
         &[0x80],
         &[0xFF],
     ];
-    close(stage, "aé€\u{10FFFF}\u{D7FF}\u{E000}", &bad)
+    close(stage, "aé€\u{10FFFD}\u{D7FF}\u{E000}", &bad)
 }
 
 fn a_string_with_u_0000_closes_the_connection(stage: &Stage<'_>) -> Outcome {
