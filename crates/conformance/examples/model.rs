@@ -3,7 +3,7 @@
 #![allow(clippy::print_stdout, reason = "it tells where it listens")]
 
 use aldis_conformance::Version;
-use aldis_conformance::model::{Copies, Model, Rule};
+use aldis_conformance::model::{Manner, Model, Rule};
 
 fn main() -> std::io::Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -16,7 +16,7 @@ fn main() -> std::io::Result<()> {
         }
         _ => return Err(std::io::Error::other("a version and an identifier are wanted, or neither")),
     };
-    let model = Model::start(broken, Copies::One)?;
+    let model = Model::start(broken, Manner::OneCopy)?;
     println!("{:#?}", model.doors());
     std::io::stdin().read_line(&mut String::new())?;
     Ok(())

@@ -20,8 +20,8 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(super) struct Broker {
     pub(super) rules: Rules,
-    /// How overlapping subscriptions of one client get their message.
-    pub(super) copies: super::Copies,
+    /// What it does where the standards leave it a choice.
+    pub(super) manner: super::Manner,
     /// When the call that runs now began.
     pub(super) now: Instant,
     pub(super) connections: BTreeMap<u64, Connection>,
@@ -43,10 +43,10 @@ pub(super) struct Broker {
 }
 
 impl Broker {
-    pub(super) fn new(rules: Rules, copies: super::Copies) -> Self {
+    pub(super) fn new(rules: Rules, manner: super::Manner) -> Self {
         Self {
             rules,
-            copies,
+            manner,
             now: Instant::now(),
             connections: BTreeMap::new(),
             sessions: BTreeMap::new(),
@@ -188,6 +188,7 @@ impl Broker {
             Phase::New => self.close(number),
             Phase::Greeted if !self.keeps(&[V311("MQTT-3.1.4-1"), V5("MQTT-3.1.4-1")]) => {}
             Phase::Greeted if !self.keeps(&[V5("MQTT-3.14.0-1")]) => self.dismiss(number, code, why),
+            Phase::Greeted if self.manner.is_sparing() => self.close(number),
             Phase::Greeted if connection.version.is_5() => self.reject(number, code, why, &[]),
             Phase::Greeted if self.keeps(&[V311("MQTT-3.1.4-1: CONNACK")]) => self.close(number),
             Phase::Greeted => self.reject(number, code, why, &[]),

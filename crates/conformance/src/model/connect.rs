@@ -5,9 +5,7 @@ use super::connection::Phase;
 use super::reader::{Read, protocol_error};
 use super::rule::Rule::{self, V5, V311};
 use super::session::{Lasting, Session};
-use super::{
-    Door, MAXIMUM_PACKET_SIZE, PASSWORD, RECEIVE_MAXIMUM, SERVER_KEEP_ALIVE, TOPIC_ALIAS_MAXIMUM, USER,
-};
+use super::{Door, MAXIMUM_PACKET_SIZE, PASSWORD, SERVER_KEEP_ALIVE, USER};
 use crate::wire::property::{self, Properties};
 use crate::wire::{Connack, Connect, Disconnect, Packet, Property, Version, reason};
 use std::time::Duration;
@@ -54,6 +52,7 @@ impl Broker {
         if id.is_empty() {
             return match version {
                 Version::V31 => Some(&[]),
+                _ if self.manner.is_sparing() => Some(&[]),
                 Version::V311 if connect.clean => None,
                 Version::V311 if self.keeps(&[V311("MQTT-3.1.3-7"), V311("MQTT-3.1.3-8")]) => {
                     Some(&[V311("MQTT-3.1.3-9"), V311("MQTT-3.1.3-8: stays open")])
@@ -67,6 +66,7 @@ impl Broker {
         let capitals = !self.keeps(&[V311("MQTT-3.1.3-5: capitals"), V5("MQTT-3.1.3-5: capitals")]);
         let objects = plain && (id.len() > longest || (capitals && id.iter().any(u8::is_ascii_uppercase)));
         let unusual = id.len() > 256 || id.iter().any(|byte| matches!(byte, b'#' | b'+' | b'/'));
+        let unusual = unusual || (self.manner.is_sparing() && !plain);
         if objects || unusual || (version == Version::V31 && id.len() > 23) {
             Some(&[V311("MQTT-3.1.3-9"), V5("MQTT-3.1.3-8")])
         } else {
@@ -78,6 +78,11 @@ impl Broker {
     pub(super) fn reject(&mut self, number: u64, code: u8, why: &str, rules: &[Rule]) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
         connection.phase = Phase::Ending;
+        let has_to_tell = !connection.version.is_5()
+            && matches!(code, reason::UNSUPPORTED_VERSION | reason::CLIENT_ID_NOT_VALID);
+        if self.manner.is_sparing() && !has_to_tell {
+            return self.close(number);
+        }
         let own = [V311("MQTT-3.1.3-8: other code"), V311("MQTT-3.1.3-9: other code")];
         let code = match connection.version {
             Version::V5 if !self.rules.keep(&[V5("MQTT-3.2.2-8")]) => reason::PACKET_ID_NOT_FOUND,
@@ -268,15 +273,20 @@ impl Broker {
     fn announce(&self, number: u64, connect: &Connect) -> Vec<Property> {
         let limited = self.connections.get(&number).is_some_and(|one| one.door == Door::Limited);
         let mut list = vec![
-            Property::two(property::RECEIVE_MAXIMUM, RECEIVE_MAXIMUM),
+            Property::two(property::RECEIVE_MAXIMUM, self.manner.receive_maximum()),
             Property::four(property::MAXIMUM_PACKET_SIZE, MAXIMUM_PACKET_SIZE as u32),
         ];
         if limited {
             list.push(Property::two(property::SERVER_KEEP_ALIVE, SERVER_KEEP_ALIVE));
             list.push(Property::byte(property::MAXIMUM_QOS, 1));
             list.push(Property::byte(property::RETAIN_AVAILABLE, 0));
-        } else {
-            list.push(Property::two(property::TOPIC_ALIAS_MAXIMUM, TOPIC_ALIAS_MAXIMUM));
+        } else if !self.manner.is_sparing() {
+            list.push(Property::two(property::TOPIC_ALIAS_MAXIMUM, self.manner.topic_alias_maximum()));
+        }
+        if self.manner.is_sparing() {
+            list.push(Property::byte(property::SUBSCRIPTION_IDENTIFIERS_AVAILABLE, 0));
+            list.push(Property::byte(property::SHARED_AVAILABLE, 0));
+            return list;
         }
         let asked = connect.properties.number(property::REQUEST_RESPONSE_INFORMATION) == Some(1);
         if asked || !self.keeps(&[V5("MQTT-3.1.2-28")]) {

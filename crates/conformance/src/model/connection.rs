@@ -9,7 +9,7 @@ use crate::wire::property::{
     MAXIMUM_PACKET_SIZE, RECEIVE_MAXIMUM, REQUEST_PROBLEM_INFORMATION, TOPIC_ALIAS_MAXIMUM,
 };
 use crate::wire::property::{Properties, REASON_STRING};
-use crate::wire::{Connect, Disconnect, Packet, Property, Version, first};
+use crate::wire::{Connect, Disconnect, Packet, Property, Version, first, reason};
 use std::collections::BTreeMap;
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc::Sender;
@@ -183,7 +183,7 @@ impl Broker {
         let wanted = always
             || connection.problem_information
             || !rules.keep(&[V5("MQTT-3.1.2-29"), rule_of_problem_information(&packet)]);
-        if !connection.version.is_5() || !wanted {
+        if !connection.version.is_5() || !wanted || self.manner.is_sparing() {
             return self.send(number, packet);
         }
         let [reason_rule, user_rule] = rules_of_size(&packet);
@@ -212,7 +212,9 @@ impl Broker {
     /// Ends a connection of MQTT 5 with a DISCONNECT that says why; earlier versions are closed without a word.
     pub(super) fn dismiss(&mut self, number: u64, code: u8, why: &str) {
         let Some(connection) = self.connections.get(&number) else { return };
-        if connection.version.is_5() {
+        // Only of a take-over the client has to be told.
+        let tells = !self.manner.is_sparing() || code == reason::SESSION_TAKEN_OVER;
+        if connection.version.is_5() && tells {
             let code = if self.rules.keep(&[V5("MQTT-3.14.2-1")]) { code } else { 0x03 };
             let mut disconnect = Disconnect { code, ..Disconnect::default() };
             if !self.rules.keep(&[V5("MQTT-3.14.2-2")]) {

@@ -1,6 +1,6 @@
 //! The way of a message to its subscribers (3.3.4, 4.3, 4.5, 4.9): who gets it, and when it is sent.
 
-use super::Copies;
+use super::Manner;
 use super::broker::Broker;
 use super::connection::Connection;
 use super::rule::Rule::{V5, V311};
@@ -64,7 +64,7 @@ impl Broker {
             .iter()
             .map(|held| self.copy_for(message, held, Vec::from_iter(held.identifier)))
             .collect();
-        if self.copies == Copies::Each {
+        if self.manner != Manner::OneCopy {
             let own = self.keeps(&[V5("MQTT-3.3.4-5")]);
             let told = |copy: Outgoing| Outgoing {
                 identifiers: if own { copy.identifiers } else { all.clone() },
@@ -110,7 +110,7 @@ impl Broker {
             (0, Some(number)) => {
                 self.send_publish(number, &outgoing, None, false);
             }
-            (0, None) => {}
+            (0, None) if !self.manner.is_sparing() => {}
             (_, None) if !stores => {}
             _ => {
                 session.queue.push_back(outgoing);

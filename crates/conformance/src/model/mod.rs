@@ -16,6 +16,7 @@ mod connection;
 mod decode;
 mod decode_connect;
 mod deliver;
+mod manner;
 mod plants;
 mod publish;
 mod reader;
@@ -31,6 +32,7 @@ mod topic;
 mod websocket;
 mod will;
 
+pub use manner::Manner;
 pub use plants::PLANTS;
 pub use rule::Rule;
 
@@ -45,9 +47,7 @@ const USER: &str = "conformance";
 const PASSWORD: &str = "conformance";
 /// Where nobody may publish.
 const DENIED_TOPIC: &str = "$SYS/conformance/denied";
-/// What CONNACK announces. Small enough that a test goes beyond them soon.
-const RECEIVE_MAXIMUM: u16 = 20;
-const TOPIC_ALIAS_MAXIMUM: u16 = 10;
+/// What CONNACK announces. Small enough that a test goes beyond it soon.
 const MAXIMUM_PACKET_SIZE: usize = 256 << 10;
 /// What the limited door announces beside.
 const SERVER_KEEP_ALIVE: u16 = 2;
@@ -61,16 +61,6 @@ enum Door {
     WebSocket,
 }
 
-/// What a client gets whose subscriptions overlap (3.3.4): the standards leave it to the broker, and have rules for
-/// both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Copies {
-    /// One copy for all its subscriptions that match.
-    One,
-    /// One for each.
-    Each,
-}
-
 /// A running model. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Model {
@@ -80,9 +70,10 @@ pub struct Model {
 }
 
 impl Model {
-    /// Starts a model on free ports of this machine. It breaks the given rule, and keeps all others.
-    pub fn start(broken: Option<Rule>, copies: Copies) -> std::io::Result<Self> {
-        let shared = Shared::new(Broker::new(Rules { broken }, copies));
+    /// Starts a model on free ports of this machine. It breaks the given rule, and keeps all others. What the standards leave to it
+    /// is as the manner says.
+    pub fn start(broken: Option<Rule>, manner: Manner) -> std::io::Result<Self> {
+        let shared = Shared::new(Broker::new(Rules { broken }, manner));
         let mut addresses = Vec::new();
         for door in [Door::Plain, Door::Login, Door::Limited, Door::WebSocket] {
             let listener = TcpListener::bind("127.0.0.1:0")?;

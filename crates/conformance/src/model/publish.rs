@@ -4,7 +4,7 @@ use super::broker::Broker;
 use super::reader::{Read, Violation, protocol_error};
 use super::rule::Rule::{V5, V311};
 use super::session::{Message, Step};
-use super::{DENIED_TOPIC, Door, RECEIVE_MAXIMUM, TOPIC_ALIAS_MAXIMUM};
+use super::{DENIED_TOPIC, Door};
 use crate::wire::property::{MESSAGE_EXPIRY, Properties, SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS};
 use crate::wire::{Ack, Packet, Publish, first, reason};
 use std::time::Duration;
@@ -28,12 +28,13 @@ impl Broker {
     /// Puts the topic of an alias in its place (3.3.2.3.4).
     fn resolve_alias(&mut self, number: u64, publish: &mut Publish) -> Read<()> {
         let rules = self.rules;
+        let offered = self.manner.topic_alias_maximum();
         let Some(connection) = self.connections.get_mut(&number) else { return Ok(()) };
         let Some(alias) = publish.properties.number(TOPIC_ALIAS).map(|alias| alias as u16) else {
             let named = !publish.topic.is_empty() || !rules.keep(&[V5("MQTT-4.7.3-1")]);
             return if named { Ok(()) } else { protocol_error("an empty topic without an alias") };
         };
-        let maximum = if connection.door == Door::Limited { 0 } else { TOPIC_ALIAS_MAXIMUM };
+        let maximum = if connection.door == Door::Limited { 0 } else { offered };
         let beyond = match maximum {
             0 => &[V5("MQTT-3.2.2-18")][..],
             _ => &[V5("MQTT-3.3.2-9"), V5("MQTT-3.2.2-17")],
@@ -58,6 +59,10 @@ impl Broker {
 
     /// What CONNACK said that this broker cannot do must not be asked of it.
     fn check_abilities(&self, number: u64, publish: &Publish) -> Read<()> {
+        if publish.topic == DENIED_TOPIC.as_bytes() && self.manner.is_sparing() {
+            let why = "nobody may publish to this topic";
+            return Err(Violation { code: reason::NOT_AUTHORISED, why });
+        }
         let Some(connection) = self.connections.get(&number) else { return Ok(()) };
         if connection.version.is_5() && connection.door == Door::Limited {
             if publish.qos > 1 && self.keeps(&[V5("MQTT-3.2.2-11")]) {
@@ -75,7 +80,8 @@ impl Broker {
         }
         let Some(session) = self.sessions.get(&connection.client_id) else { return Ok(()) };
         let new = publish.packet_id.is_some_and(|id| !session.received.contains(&id));
-        let full = publish.qos == 2 && new && session.received.len() >= usize::from(RECEIVE_MAXIMUM);
+        let full =
+            publish.qos == 2 && new && session.received.len() >= usize::from(self.manner.receive_maximum());
         if connection.version.is_5() && full && self.keeps(&[V5("MQTT-3.3.4-7")]) {
             let why = "more messages unacknowledged than the Receive Maximum";
             return Err(Violation { code: reason::RECEIVE_MAXIMUM_EXCEEDED, why });
@@ -107,7 +113,11 @@ impl Broker {
             self.distribute_late(message);
             return reason::SUCCESS;
         }
-        if self.distribute(message) { reason::SUCCESS } else { reason::NO_MATCHING_SUBSCRIBERS }
+        if self.distribute(message) || self.manner.is_sparing() {
+            reason::SUCCESS
+        } else {
+            reason::NO_MATCHING_SUBSCRIBERS
+        }
     }
 
     fn publish_once_or_more(&mut self, number: u64, packet_id: u16, publish: Publish) -> Read<()> {

@@ -18,11 +18,18 @@ impl Broker {
             return protocol_error("a subscription without a session");
         }
         let identifier = subscribe.properties.number(SUBSCRIPTION_IDENTIFIER);
+        if identifier.is_some() && self.manner.is_sparing() {
+            return protocol_error("subscription identifiers are not available");
+        }
         let one_by_one = !self.keeps(&[V311("MQTT-3.8.4-4"), V5("MQTT-3.8.4-5")]);
         let mut codes = Vec::new();
         let mut due = Vec::new();
         for subscription in &subscribe.subscriptions {
             let held = held(version, subscription, identifier);
+            if held.share.is_some() && self.manner.is_sparing() {
+                codes.push(reason::SHARED_NOT_SUPPORTED);
+                continue;
+            }
             codes.push(held.qos);
             let new = self.hold(&client_id, held.clone());
             if held.share.is_none() && self.wants_retained(subscription, new) {
@@ -32,12 +39,14 @@ impl Broker {
                 self.suback(number, subscribe.packet_id, std::mem::take(&mut codes));
             }
         }
+        // Retained messages may come before SUBACK.
+        if self.manner.is_sparing() {
+            due.drain(..).for_each(|held| self.send_retained(&client_id, &held));
+        }
         if !one_by_one {
             self.suback(number, subscribe.packet_id, codes);
         }
-        for held in due {
-            self.send_retained(&client_id, &held);
-        }
+        due.into_iter().for_each(|held| self.send_retained(&client_id, &held));
         Ok(())
     }
 
