@@ -234,7 +234,9 @@ fn re_authentication_keeps_the_connection(stage: &Stage<'_>) -> Outcome {
 
 fn re_authentication_with_another_method_is_refused(stage: &Stage<'_>) -> Outcome {
     let (mut peer, ..) = authenticated(stage)?;
-    peer.send(Auth { code: reason::RE_AUTHENTICATE, properties: with(Vec::new(), "OTHER", "x") })?;
+    // Nothing is wrong but the method.
+    let first = client(stage, &stage.doors.password).first();
+    peer.send(Auth { code: reason::RE_AUTHENTICATE, properties: with(Vec::new(), "OTHER", first) })?;
     peer.refused(&[reason::PROTOCOL_ERROR, reason::BAD_AUTHENTICATION_METHOD, reason::NOT_AUTHORISED])
 }
 

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 cases! {
     V311 "MQTT-3.1.2-4" a_lasting_session_is_made_and_resumed;
     V5 "MQTT-3.1.2-5" a_lasting_session_is_made_and_resumed;
+    V311 "MQTT-3.1.2-4" a_session_keeps_all_that_belongs_to_it;
+    V5 "MQTT-3.1.2-5" a_session_keeps_all_that_belongs_to_it;
     V5 "MQTT-3.1.2-6" without_a_session_one_is_made;
     V311 "MQTT-3.1.2-5" what_matches_is_stored_while_the_client_is_away;
     V311 "MQTT-3.1.2-6" a_clean_session_begins_and_ends_with_its_connection;

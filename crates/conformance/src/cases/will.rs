@@ -139,6 +139,8 @@ fn the_will_is_published_once(stage: &Stage<'_>) -> Outcome {
 fn without_a_will_nothing_is_published(stage: &Stage<'_>) -> Outcome {
     let mut witness = stage.client("w")?;
     witness.subscribe(stage.topic("#"), 1)?;
+    // A will that its client took back is no will of a later connection.
+    stage.open(with_will(stage, "c", "taken back"))?.disconnect()?;
     for _ in 0..3 {
         stage.client("c")?.vanish()?;
     }

@@ -1,0 +1,30 @@
+//! What the standards leave to a broker. The model knows a few ways to behave within them: a test that fails one of
+//! them asks for more than the standards do.
+
+/// A way to behave that breaks no rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Offers all there is and says all it may. A client whose subscriptions overlap gets one copy of a message.
+    OneCopy,
+    /// The same, with a copy for each subscription (3.3.4).
+    CopyEach,
+    /// Offers no more than it must, and says no more: it closes without a word, gives no reasons, has no aliases, no
+    /// shared subscriptions, and no identifiers for subscriptions.
+    Sparing,
+}
+
+impl Manner {
+    pub(super) fn is_sparing(self) -> bool {
+        self == Manner::Sparing
+    }
+
+    /// How many QoS 2 messages of a client may be open at a time.
+    pub(super) fn receive_maximum(self) -> u16 {
+        if self.is_sparing() { 2 } else { 20 }
+    }
+
+    /// The highest alias a client may use.
+    pub(super) fn topic_alias_maximum(self) -> u16 {
+        if self.is_sparing() { 0 } else { 10 }
+    }
+}
