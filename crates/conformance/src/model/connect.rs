@@ -2,13 +2,11 @@
 
 use super::broker::Broker;
 use super::connection::Phase;
-use super::reader::{Read, protocol_error};
+use super::reader::Read;
 use super::rule::Rule::{self, V5, V311};
-use super::session::{Lasting, Session};
 use super::{Door, MAXIMUM_PACKET_SIZE, PASSWORD, SERVER_KEEP_ALIVE, USER};
 use crate::wire::property::{self, Properties};
-use crate::wire::{Connack, Connect, Disconnect, Packet, Property, Version, reason};
-use std::time::Duration;
+use crate::wire::{Connack, Connect, Packet, Property, Version, reason};
 
 impl Broker {
     /// A well-formed CONNECT came, the first packet of its connection.
@@ -111,8 +109,8 @@ impl Broker {
         if !self.keeps(&[V311("MQTT-3.1.3-2"), V5("MQTT-3.1.3-2")]) {
             connect.client_id.extend(format!("-{number}").into_bytes());
         }
-        self.take_over(&connect.client_id, connect.clean);
-        let present = self.open_session(number, &connect);
+        self.take_over(&connect.client_id);
+        let present = self.attach(number, &connect);
         let Some(connection) = self.connections.get_mut(&number) else { return };
         connection.phase = Phase::Connected;
         connection.client_id.clone_from(&connect.client_id);
@@ -165,99 +163,6 @@ impl Broker {
         format!("assigned{}", self.last_assigned).into_bytes()
     }
 
-    /// The client identifier may be connected already: that connection ends (3.1.4).
-    fn take_over(&mut self, client_id: &[u8], clean: bool) {
-        let Some(old) = self.sessions.get(client_id).and_then(|session| session.connection) else { return };
-        if !self.keeps(&[V311("MQTT-3.1.4-2"), V5("MQTT-3.1.4-3: stays")]) {
-            if let Some(session) = self.sessions.get_mut(client_id) {
-                session.connection = None;
-            }
-            return;
-        }
-        if self.keeps(&[V5("MQTT-3.1.4-3")]) {
-            self.dismiss(old, reason::SESSION_TAKEN_OVER, "the client has a new connection");
-        }
-        self.close(old);
-        if clean && self.keeps(&[V311("MQTT-3.1.2-6: earlier")]) {
-            self.end_session(client_id);
-        }
-    }
-
-    /// Makes the session of a CONNECT, or resumes it. Returns whether there was one to resume.
-    fn open_session(&mut self, number: u64, connect: &Connect) -> bool {
-        let client_id = &connect.client_id;
-        let clean = match connect.clean {
-            true => self.keeps(&[
-                V311("MQTT-3.1.4-3"),
-                V5("MQTT-3.1.4-4"),
-                V311("MQTT-3.1.2-6"),
-                V311("MQTT-3.1.2-6: earlier"),
-                V5("MQTT-3.1.2-4"),
-            ]),
-            false => !self.keeps(&[V5("MQTT-3.1.2-5")]),
-        };
-        let mut carried = Vec::new();
-        if clean {
-            if !self.keeps(&[V5("MQTT-4.4.0-1: after a clean start")]) {
-                carried = self.sessions.get(client_id).map(|one| one.in_flight.clone()).unwrap_or_default();
-            }
-            self.end_session(client_id);
-        }
-        let now = self.now;
-        let present = self.sessions.contains_key(client_id);
-        let version = self.connections.get(&number).map_or(Version::V311, |one| one.version);
-        let will = self.will_of(connect);
-        let lasting = self.lasting(version, connect);
-        let keeps_will_due = !self.keeps(&[V5("MQTT-3.1.3-9")]);
-        let loses_subscriptions =
-            !self.keeps(&[V311("MQTT-3.1.2-4: subscriptions"), V5("MQTT-3.1.2-5: subscriptions")]);
-        let loses_messages = !self.keeps(&[
-            V311("MQTT-3.1.2-4: messages"),
-            V5("MQTT-3.1.2-5: messages"),
-            V311("MQTT-4.1.0-1: messages"),
-        ]);
-        let session = self.sessions.entry(client_id.clone()).or_insert_with(|| Session::new(number, now));
-        if loses_subscriptions {
-            session.subscriptions.clear();
-        }
-        if loses_messages {
-            session.queue.clear();
-            session.in_flight.clear();
-        }
-        session.in_flight.extend(carried);
-        session.connection = Some(number);
-        session.since = now;
-        session.ends = None;
-        session.lasting = lasting;
-        if !keeps_will_due {
-            session.will_due = None;
-            session.will = will;
-        } else if session.will_due.is_none() {
-            session.will = will;
-        }
-        let aliases = std::mem::take(&mut session.old_aliases);
-        let aliases_out = std::mem::take(&mut session.old_aliases_out);
-        if let Some(connection) = self.connections.get_mut(&number) {
-            connection.aliases_in = aliases;
-            connection.aliases_out = aliases_out;
-        }
-        present
-    }
-
-    /// How long the session is to last behind its connection.
-    fn lasting(&self, version: Version, connect: &Connect) -> Lasting {
-        if version.is_5() {
-            return lasting_for(connect.properties.number(property::SESSION_EXPIRY).unwrap_or(0));
-        }
-        let ends = self.keeps(&[V311("MQTT-3.1.2-6"), V311("MQTT-3.1.2-6: kept")]);
-        let kept = self.keeps(&[V311("MQTT-3.1.2-4")]);
-        match connect.clean {
-            true if ends => Lasting::Connection,
-            false if !kept => Lasting::Connection,
-            _ => Lasting::Forever,
-        }
-    }
-
     /// Session Present: whether there was a session to resume.
     fn tells_present(&self, present: bool, clean: bool) -> bool {
         let rules: &[Rule] = match (clean, present) {
@@ -293,57 +198,6 @@ impl Broker {
             list.push(Property::text(property::RESPONSE_INFORMATION, "responses"));
         }
         list
-    }
-
-    /// DISCONNECT came: the will is discarded unless the client asks for it, and the connection closed.
-    pub(super) fn disconnect(&mut self, number: u64, disconnect: &Disconnect) -> Read<()> {
-        let Some(connection) = self.connections.get(&number) else { return Ok(()) };
-        let client_id = connection.client_id.clone();
-        let discards = self.keeps(&[
-            V311("MQTT-3.14.4-3"),
-            V5("MQTT-3.14.4-3"),
-            V311("MQTT-3.1.2-10"),
-            V5("MQTT-3.1.2-10"),
-        ]);
-        let with_will = self.keeps(&[V5("MQTT-3.1.2-8: DISCONNECT with will")]);
-        if let Some(session) = self.sessions.get_mut(&client_id).filter(|one| one.connection == Some(number))
-        {
-            if let Some(seconds) = disconnect.properties.number(property::SESSION_EXPIRY) {
-                if session.lasting == Lasting::Connection && seconds > 0 {
-                    return protocol_error("a session that was to end with its connection, and now is not");
-                }
-                session.lasting = lasting_for(seconds);
-            }
-            if (disconnect.code == 0 && discards) || (disconnect.code == reason::WITH_WILL && !with_will) {
-                session.will = None;
-            }
-        }
-        self.leave(number);
-        Ok(())
-    }
-
-    /// A client has said DISCONNECT, and its connection is closed.
-    fn leave(&mut self, number: u64) {
-        let ends = self.keeps(&[V5("MQTT-3.14.4-1: of the client")]);
-        let closes = self.keeps(&[V5("MQTT-3.14.4-2: of the client")]);
-        if ends && closes {
-            return self.close(number);
-        }
-        if let Some(connection) = self.connections.get_mut(&number) {
-            connection.phase = Phase::Ending;
-        }
-        if ends {
-            self.detach(number);
-        }
-    }
-}
-
-/// A Session Expiry Interval.
-fn lasting_for(seconds: u32) -> Lasting {
-    match seconds {
-        0 => Lasting::Connection,
-        u32::MAX => Lasting::Forever,
-        _ => Lasting::For(Duration::from_secs(u64::from(seconds))),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::Manner;
 use super::broker::Broker;
 use super::connection::Connection;
-use super::rule::Rule::{V5, V311};
+use super::rule::Rule::{self, V5, V311};
 use super::session::{Held, InFlight, Message, Outgoing, Session, Step};
 use super::topic;
 use crate::wire::{Ack, first};
@@ -139,32 +139,26 @@ impl Broker {
 
     /// Sends the next message of the queue; none is sent if the queue is empty or the quota used up.
     fn send_next(&mut self, client_id: &[u8], number: u64) -> Option<()> {
+        let (rules, now) = (self.rules, self.now);
         let quota = self.quota(self.connections.get(&number)?);
-        let (now, deletes) = (self.now, self.keeps(&[V5("MQTT-3.3.2-5")]));
-        let stuck = !self.keeps(&[V5("MQTT-3.1.2-25")]);
-        let reuses = !self.keeps(&[V311("MQTT-2.3.1-4"), V5("MQTT-2.2.1-4")]);
-        let reuses_at = [
-            !self.keeps(&[V311("MQTT-4.3.2-1: identifiers"), V5("MQTT-4.3.2-1")]),
-            !self.keeps(&[V311("MQTT-4.3.3-1: identifiers"), V5("MQTT-4.3.3-1")]),
-        ];
         let session = self.sessions.get_mut(client_id)?;
         if session.in_flight.iter().any(|one| !one.sent) || session.unacknowledged() >= quota {
             return None;
         }
         let outgoing = session.queue.pop_front()?;
-        if outgoing.message.is_expired(now) && deletes {
+        if outgoing.message.is_expired(now) && rules.keep(&[V5("MQTT-3.3.2-5")]) {
             return Some(());
         }
-        let reuses = reuses || reuses_at.get(usize::from(outgoing.qos) - 1) == Some(&true);
-        let packet_id = if reuses { 1 } else { session.new_packet_id() };
-        let exchange = InFlight { packet_id, outgoing, step: Step::Publish, sent: true };
-        let dup = self.dup_of_first(&exchange.outgoing);
-        let sent = self.send_publish(number, &exchange.outgoing, Some(packet_id), dup);
+        let packet_id =
+            if rules.keep(rules_of_identifiers(outgoing.qos)) { session.new_packet_id() } else { 1 };
+        let dup = self.dup_of_first(&outgoing);
+        let sent = self.send_publish(number, &outgoing, Some(packet_id), dup);
         let session = self.sessions.get_mut(client_id)?;
         if sent {
-            session.in_flight.push(exchange);
-        } else if stuck {
-            session.queue.push_front(exchange.outgoing);
+            session.in_flight.push(InFlight { packet_id, outgoing, step: Step::Publish, sent: true });
+        } else if !rules.keep(&[V5("MQTT-3.1.2-25")]) {
+            // What is too large counts as delivered; here it blocks the way.
+            session.queue.push_front(outgoing);
             return None;
         }
         Some(())
@@ -183,38 +177,38 @@ impl Broker {
     /// On a new connection the exchanges of the session go on: each PUBLISH and PUBREL that waits for its answer
     /// is sent again, oldest first (4.4).
     fn send_again(&mut self, client_id: &[u8], number: u64) {
+        let rules = self.rules;
         self.forget_exchanges(client_id);
         let Some(connection) = self.connections.get(&number) else { return };
         let quota = self.quota(connection);
-        let dup = self.keeps(&[V311("MQTT-3.3.1-1"), V5("MQTT-3.3.1-1")]);
-        let dup_at_2 = self.keeps(&[V311("MQTT-3.3.1-1: QoS 2"), V5("MQTT-3.3.1-1: QoS 2")]);
-        let releases = self.keeps(&[V311("MQTT-4.4.0-1: PUBREL"), V5("MQTT-4.4.0-1: PUBREL")]);
-        let renumbers =
-            !self.keeps(&[V311("MQTT-4.4.0-1: new identifiers"), V5("MQTT-4.4.0-1: new identifiers")]);
-        let ordered = self.keeps(&[V311("MQTT-4.6.0-1")]);
-        let publishes = !self.keeps(&[V5("MQTT-4.3.3-6")]);
         let Some(session) = self.sessions.get_mut(client_id) else { return };
-        let used = session.unacknowledged();
+        let room = quota.saturating_sub(session.unacknowledged());
         let mut again = Vec::new();
-        for exchange in session.in_flight.iter_mut().filter(|one| !one.sent) {
-            if used + again.len() < quota {
-                exchange.sent = true;
-                if renumbers && exchange.step == Step::Publish {
-                    exchange.packet_id += 100;
-                }
-                again.push(exchange.clone());
+        for exchange in session.in_flight.iter_mut().filter(|one| !one.sent).take(room) {
+            exchange.sent = true;
+            let same = &[V311("MQTT-4.4.0-1: new identifiers"), V5("MQTT-4.4.0-1: new identifiers")];
+            if exchange.step == Step::Publish && !rules.keep(same) {
+                exchange.packet_id += 100;
             }
+            again.push(exchange.clone());
         }
-        if !ordered {
+        if !rules.keep(&[V311("MQTT-4.6.0-1")]) {
             again.reverse();
         }
-        for InFlight { packet_id, outgoing, step, .. } in again {
-            if step == Step::Publish || publishes {
-                let dup = dup && (outgoing.qos == 1 || dup_at_2);
-                self.send_publish(number, &outgoing, Some(packet_id), dup);
-            } else if releases {
-                self.explain(number, Ack::new(first::PUBREL, packet_id), "again");
-            }
+        for exchange in again {
+            self.send_exchange_again(number, exchange);
+        }
+    }
+
+    fn send_exchange_again(&mut self, number: u64, exchange: InFlight) {
+        let InFlight { packet_id, outgoing, step, .. } = exchange;
+        if step == Step::Publish || !self.keeps(&[V5("MQTT-4.3.3-6")]) {
+            let dup = self.keeps(&[V311("MQTT-3.3.1-1"), V5("MQTT-3.3.1-1")])
+                && (outgoing.qos == 1
+                    || self.keeps(&[V311("MQTT-3.3.1-1: QoS 2"), V5("MQTT-3.3.1-1: QoS 2")]));
+            self.send_publish(number, &outgoing, Some(packet_id), dup);
+        } else if self.keeps(&[V311("MQTT-4.4.0-1: PUBREL"), V5("MQTT-4.4.0-1: PUBREL")]) {
+            self.explain(number, Ack::new(first::PUBREL, packet_id), "again");
         }
     }
 
@@ -233,5 +227,17 @@ impl Broker {
             let lasts = !one.outgoing.message.is_expired(now) || rules.keep(&[V5("MQTT-4.3.3-7")]);
             one.sent || (kept && lasts && rules.keep(&[V311("MQTT-4.4.0-1"), V5("MQTT-4.4.0-1")]))
         });
+    }
+}
+
+/// The rules that give a new message an identifier which is not in use.
+fn rules_of_identifiers(qos: u8) -> &'static [Rule] {
+    match qos {
+        1 => {
+            &[V311("MQTT-2.3.1-4"), V5("MQTT-2.2.1-4"), V311("MQTT-4.3.2-1: identifiers"), V5("MQTT-4.3.2-1")]
+        }
+        _ => {
+            &[V311("MQTT-2.3.1-4"), V5("MQTT-2.2.1-4"), V311("MQTT-4.3.3-1: identifiers"), V5("MQTT-4.3.3-1")]
+        }
     }
 }

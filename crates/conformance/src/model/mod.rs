@@ -2,13 +2,15 @@
 //!
 //! It is what the suite is tested with: with all rules kept every test has to pass, and with one rule broken the
 //! tests of that rule have to fail. It reads as the standards do, part by part: `reader`, `decode` and
-//! `decode_connect` say which packets are well formed, `connect` who comes in, `session` what is kept, `publish`,
-//! `deliver` and `send_publish` how a message goes through, `subscribe`, `shared` and `retained` who gets it, `will`
-//! and `timers` what time does, `auth` and `websocket` what their names say. Wherever a rule is kept, the code asks
-//! [`Rule`] by name whether it is.
+//! `decode_connect` say which packets are well formed; `connect` who comes in; `attach` what becomes of a session,
+//! and `session` what is in it; `publish`, `deliver` and `send_publish` how a message goes through; `subscribe`,
+//! `shared` and `retained` who gets it; `will` and `timers` what comes later; `auth` and `websocket` what their
+//! names say. Wherever a rule is kept, the code asks by name whether it is ([`Rule`]), and what it does otherwise is
+//! the error that a test has to find.
 //!
 //! It is no broker to use: one lock holds the whole state, nothing is bounded, nothing is stored.
 
+mod attach;
 mod auth;
 mod broker;
 mod connect;

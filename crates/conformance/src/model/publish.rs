@@ -3,7 +3,7 @@
 use super::broker::Broker;
 use super::reader::{Read, Violation, protocol_error};
 use super::rule::Rule::{V5, V311};
-use super::session::{Message, Step};
+use super::session::{InFlight, Message, Step};
 use super::{DENIED_TOPIC, Door};
 use crate::wire::property::{MESSAGE_EXPIRY, Properties, SUBSCRIPTION_IDENTIFIER, TOPIC_ALIAS};
 use crate::wire::{Ack, Packet, Publish, first, reason};
@@ -232,46 +232,41 @@ impl Broker {
 
     /// PUBREC: the client owns the message.
     fn received(&mut self, number: u64, packet_id: u16) {
-        let now = self.now;
-        let goes_on = self.keeps(&[V5("MQTT-4.3.3-13")]);
-        let answers = self.keeps(&[V5("MQTT-4.3.3-4"), V311("MQTT-4.3.3-1")]);
-        let five = self.connections.get(&number).is_some_and(|one| one.version.is_5());
+        let (rules, now) = (self.rules, self.now);
         let Some(session) = self.session_of(number) else { return };
         let found =
             session.in_flight.iter_mut().find(|one| one.packet_id == packet_id && one.outgoing.qos == 2);
-        match found {
-            Some(exchange) if goes_on || !exchange.outgoing.message.is_expired(now) => {
-                exchange.step = Step::Release;
-                if answers {
-                    self.acknowledge(number, first::PUBREL, packet_id, reason::SUCCESS);
-                }
+        let Some(exchange) = found else {
+            // 3.1.1 has no code to say so.
+            if self.connections.get(&number).is_some_and(|one| one.version.is_5()) {
+                self.acknowledge(number, first::PUBREL, packet_id, reason::PACKET_ID_NOT_FOUND);
             }
-            None if five => self.acknowledge(number, first::PUBREL, packet_id, reason::PACKET_ID_NOT_FOUND),
-            _ => {}
+            return;
+        };
+        if exchange.outgoing.message.is_expired(now) && !rules.keep(&[V5("MQTT-4.3.3-13")]) {
+            return;
+        }
+        exchange.step = Step::Release;
+        if rules.keep(&[V5("MQTT-4.3.3-4"), V311("MQTT-4.3.3-1")]) {
+            self.acknowledge(number, first::PUBREL, packet_id, reason::SUCCESS);
         }
     }
 
     /// PUBACK, PUBCOMP, or a PUBREC that says no: the exchange is over, and the identifier free.
     fn finish(&mut self, number: u64, ack: &Ack, step: Step) {
-        let forgets = self.keeps(&[V5("MQTT-4.4.0-2")]);
-        let passes_on = !self.keeps(&[V5("MQTT-4.8.2-6")]);
+        let rules = self.rules;
         let Some(session) = self.session_of(number) else { return };
-        let Some(index) =
-            session.in_flight.iter().position(|one| one.packet_id == ack.packet_id && one.step == step)
-        else {
-            return;
+        let is_it = |one: &InFlight| one.packet_id == ack.packet_id && one.step == step;
+        let Some(index) = session.in_flight.iter().position(is_it) else { return };
+        let done = match step == Step::Release || rules.keep(&[V5("MQTT-4.4.0-2")]) {
+            true => Some(session.in_flight.remove(index)),
+            false => None,
         };
-        let done = if forgets || step == Step::Release {
-            session.in_flight.remove(index)
-        } else {
-            match session.in_flight.get(index) {
-                Some(exchange) => exchange.clone(),
-                None => return,
-            }
-        };
-        let client_id = self.connections.get(&number).map(|one| one.client_id.clone()).unwrap_or_default();
-        if ack.code >= 0x80 && passes_on && done.outgoing.shared.is_some() {
-            self.give_to_another(done.outgoing, &client_id);
+        let Some(connection) = self.connections.get(&number) else { return };
+        let client_id = connection.client_id.clone();
+        let shared = done.filter(|done| ack.code >= 0x80 && done.outgoing.shared.is_some());
+        if let Some(refused) = shared.filter(|_| !rules.keep(&[V5("MQTT-4.8.2-6")])) {
+            self.give_to_another(refused.outgoing, &client_id);
         }
         self.flush(&client_id);
         self.send_held_back(number);

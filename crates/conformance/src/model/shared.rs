@@ -18,7 +18,7 @@ impl Broker {
         if !self.keeps(&[V5("MQTT-4.8.2-1: all members")]) {
             return self.all_of_shared(message);
         }
-        shares.keys().filter_map(|filter| self.choose(filter, message, None)).collect()
+        shares.keys().filter_map(|filter| self.choose(filter, message, &[])).collect()
     }
 
     /// All members, where the rule that one is chosen is broken.
@@ -38,16 +38,11 @@ impl Broker {
     }
 
     /// The member of a shared subscription whose turn it is; one that is connected comes before one that is not.
-    fn choose(
-        &mut self,
-        filter: &[u8],
-        message: &Message,
-        not: Option<&[u8]>,
-    ) -> Option<(Vec<u8>, Outgoing)> {
+    fn choose(&mut self, filter: &[u8], message: &Message, not: &[u8]) -> Option<(Vec<u8>, Outgoing)> {
         let members: Vec<(&Vec<u8>, &Session, &Held)> = self
             .sessions
             .iter()
-            .filter(|(id, _)| not != Some(id.as_slice()))
+            .filter(|(client_id, _)| client_id.as_slice() != not)
             .filter_map(|(id, session)| {
                 let held = session
                     .subscriptions
@@ -66,16 +61,17 @@ impl Broker {
         Some(chosen)
     }
 
-    /// Gives a message of a shared subscription to another of its sessions.
+    /// Gives a message of a shared subscription to a session other than this one.
     pub(super) fn give_to_another(&mut self, outgoing: Outgoing, not: &[u8]) {
         let Some(filter) = &outgoing.shared else { return };
-        if let Some((client_id, outgoing)) = self.choose(filter, &outgoing.message, Some(not)) {
+        if let Some((client_id, outgoing)) = self.choose(filter, &outgoing.message, not) {
             self.enqueue(&client_id, outgoing);
         }
     }
 
-    /// A member's connection is gone: QoS 2 exchanges that have begun wait for it, and go to nobody else.
-    pub(super) fn settle_shared(&mut self, client_id: &[u8]) {
+    /// A member's connection is gone: QoS 2 exchanges that have begun wait for it, and go to nobody else. Nothing
+    /// happens here unless that is broken.
+    pub(super) fn forget_shared(&mut self, client_id: &[u8]) {
         if self.keeps(&[V5("MQTT-4.8.2-4")]) {
             return;
         }
@@ -91,12 +87,13 @@ impl Broker {
 
     /// A member's session is over: what was not sent to it yet goes to another, what was begun at QoS 2 to nobody.
     pub(super) fn pass_on_shared(&mut self, session: &Session) {
-        let begun = !self.keeps(&[V5("MQTT-4.8.2-5")]);
         let waiting = session.queue.iter();
-        let begun = session.in_flight.iter().filter(|_| begun).map(|one| &one.outgoing);
-        let passed: Vec<Outgoing> =
-            waiting.chain(begun).filter(|one| one.shared.is_some()).cloned().collect();
-        for outgoing in passed {
+        let begun = match self.keeps(&[V5("MQTT-4.8.2-5")]) {
+            true => [].iter(),
+            false => session.in_flight.iter(),
+        };
+        let passed: Vec<Outgoing> = waiting.chain(begun.map(|one| &one.outgoing)).cloned().collect();
+        for outgoing in passed.into_iter().filter(|one| one.shared.is_some()) {
             self.give_to_another(outgoing, &[]);
         }
     }
