@@ -3,7 +3,7 @@
 use super::broker::Broker;
 use super::reader::{Read, protocol_error};
 use super::rule::Rule::{V5, V311};
-use super::session::Held;
+use super::session::{Held, InFlight};
 use super::timers::DELAY;
 use super::topic;
 use crate::wire::property::{Properties, SUBSCRIPTION_IDENTIFIER};
@@ -52,14 +52,13 @@ impl Broker {
 
     /// Adds a subscription to a session, in the place of one with an equal filter. Returns whether it is new.
     fn hold(&mut self, client_id: &[u8], held: Held) -> bool {
-        let replaces = self.keeps(&[V311("MQTT-3.8.4-3"), V5("MQTT-3.8.4-3")]);
-        let interrupts = !self.keeps(&[V311("MQTT-3.8.4-3: loses"), V5("MQTT-3.8.4-4: loses")]);
-        let deaf = interrupts.then_some(self.now + DELAY);
+        let (rules, now) = (self.rules, self.now);
         let Some(session) = self.sessions.get_mut(client_id) else { return true };
         let equal = session.subscriptions.iter_mut().find(|one| one.filter == held.filter);
         match equal {
-            Some(one) if replaces => {
-                *one = Held { deaf_until: deaf, ..held };
+            Some(one) if rules.keep(&[V311("MQTT-3.8.4-3"), V5("MQTT-3.8.4-3")]) => {
+                let loses = !rules.keep(&[V311("MQTT-3.8.4-3: loses"), V5("MQTT-3.8.4-4: loses")]);
+                *one = Held { deaf_until: loses.then_some(now + DELAY), ..held };
                 false
             }
             _ => {
@@ -105,25 +104,23 @@ impl Broker {
     /// A client unsubscribed: equal filters are deleted, and the answer comes whether there were any.
     pub(super) fn unsubscribe(&mut self, number: u64, unsubscribe: Unsubscribe) -> Read<()> {
         let rules = self.rules;
-        let exact = self.keeps(&[V311("MQTT-3.10.4-1"), V5("MQTT-3.10.4-1")]);
-        let all = self.keeps(&[V311("MQTT-3.10.4-6"), V5("MQTT-3.10.4-6")]);
-        let deletes = self.keeps(&[V311("MQTT-3.10.4-2"), V5("MQTT-3.10.4-2")]);
-        let completes = self.keeps(&[V311("MQTT-3.10.4-3"), V5("MQTT-3.10.4-3")]);
         let Some(session) = self.session_of(number) else { return Ok(()) };
         let mut codes = Vec::new();
         for (index, filter) in unsubscribe.filters.iter().enumerate() {
+            let exactly = rules.keep(&[V311("MQTT-3.10.4-1"), V5("MQTT-3.10.4-1")]);
             let equal = |held: &Held| {
-                held.filter == *filter || (!exact && topic::matches(rules, filter, &held.filter))
+                held.filter == *filter || (!exactly && topic::matches(rules, filter, &held.filter))
             };
             let existed = session.subscriptions.iter().any(equal);
             codes.push(if existed { reason::SUCCESS } else { reason::NO_SUBSCRIPTION_EXISTED });
-            if deletes && (all || index == 0) {
+            let in_turn = index == 0 || rules.keep(&[V311("MQTT-3.10.4-6"), V5("MQTT-3.10.4-6")]);
+            if in_turn && rules.keep(&[V311("MQTT-3.10.4-2"), V5("MQTT-3.10.4-2")]) {
                 session.subscriptions.retain(|held| !equal(held));
             }
-            if !completes {
-                session
-                    .in_flight
-                    .retain(|one| !topic::matches(rules, filter, &one.outgoing.message.publish.topic));
+            if !rules.keep(&[V311("MQTT-3.10.4-3"), V5("MQTT-3.10.4-3")]) {
+                let begun =
+                    |one: &InFlight| topic::matches(rules, filter, &one.outgoing.message.publish.topic);
+                session.in_flight.retain(|one| !begun(one));
             }
         }
         self.unsuback(number, unsubscribe.packet_id, codes);
