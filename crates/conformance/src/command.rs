@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to a terminal")]
 
 use crate::cases;
+use crate::grid;
 use crate::outcome::Fault;
 use crate::runner::{Case, Played, play};
 use crate::stage::Doors;
@@ -37,6 +38,9 @@ pub struct Options {
     /// Only the statements, or tests, whose name contains this (repeatable).
     #[arg(long, value_name = "ID")]
     pub only: Vec<String>,
+    /// Malformed packets and their borders instead of the statements.
+    #[arg(long)]
+    pub grid: bool,
     /// Seconds that an answer may take.
     #[arg(long, default_value_t = 10.0)]
     pub patience: f64,
@@ -52,6 +56,9 @@ fn version(name: &str) -> Result<Version, String> {
 /// Runs the suite; false when a test failed.
 pub fn run(options: &Options) -> Result<bool, String> {
     let doors = doors(options)?;
+    if options.grid {
+        return run_grid(options, &doors);
+    }
     let cases: Vec<Case> = cases::all().into_iter().filter(|case| chosen(options, case)).collect();
     if cases.is_empty() {
         return Err("no test has such a name; the identifiers are those of the standards".to_owned());
@@ -61,6 +68,27 @@ pub fn run(options: &Options) -> Result<bool, String> {
     let failed = played.iter().filter(|one| matches!(one.outcome, Err(Fault::Failed(_)))).count();
     println!("{} tests in {:.1} s, {failed} failed", played.len(), start.elapsed().as_secs_f64());
     Ok(failed == 0)
+}
+
+/// Runs the grid, and tells of its failures alone.
+fn run_grid(options: &Options, doors: &Doors) -> Result<bool, String> {
+    let mut cases: Vec<_> = Version::ALL.into_iter().flat_map(grid::cases).collect();
+    cases.retain(|case| {
+        options.version.is_none_or(|version| version == case.version)
+            && (options.only.is_empty()
+                || options.only.iter().any(|only| case.name.contains(only) || case.clause == Some(only)))
+    });
+    if cases.is_empty() {
+        return Err("no case has such a name".to_owned());
+    }
+    let start = Instant::now();
+    let played = grid::play(&cases, doors, &run_name(), |one| {
+        if let Err(Fault::Failed(why)) = &one.outcome {
+            println!("{} [{}] FAILED: {why}", one.case.name, one.case.clause.unwrap_or("-"));
+        }
+    });
+    println!("{}", grid::summary(&played, start.elapsed()));
+    Ok(played.iter().all(|one| one.outcome.is_ok()))
 }
 
 fn chosen(options: &Options, case: &Case) -> bool {

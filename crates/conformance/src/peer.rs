@@ -24,6 +24,16 @@ pub struct Peer {
     last_id: u16,
 }
 
+/// What came next, not read as a packet yet.
+pub(crate) enum Frame {
+    /// The first byte of a packet, and its body.
+    Whole(u8, Vec<u8>),
+    /// The broker closed or reset the connection.
+    Closed,
+    /// The time is over.
+    Nothing,
+}
+
 /// What came next.
 enum Next {
     Packet(Box<Packet>),
@@ -79,29 +89,36 @@ impl Peer {
 
     /// Reads until a packet is whole, the connection ends, or the time is over.
     fn read(&mut self, deadline: Instant) -> Outcome<Next> {
+        match self.frame(deadline)? {
+            Frame::Closed => Ok(Next::Closed),
+            Frame::Nothing => Ok(Next::Nothing),
+            Frame::Whole(first, body) => match decode_from_broker(self.version, first, &body) {
+                Ok(packet) => Ok(Next::Packet(Box::new(packet))),
+                Err(malformed) => failed(format!("the broker sent {malformed}")),
+            },
+        }
+    }
+
+    /// The same, without a look into the packet. Packets that were read and not asked for are not among these.
+    pub(crate) fn frame(&mut self, deadline: Instant) -> Outcome<Frame> {
         loop {
             match take_frame(&mut self.bytes) {
                 Err(malformed) => return failed(format!("the broker sent {malformed}")),
-                Ok(Some((first, body))) => {
-                    return match decode_from_broker(self.version, first, &body) {
-                        Ok(packet) => Ok(Next::Packet(Box::new(packet))),
-                        Err(malformed) => failed(format!("the broker sent {malformed}")),
-                    };
-                }
+                Ok(Some((first, body))) => return Ok(Frame::Whole(first, body)),
                 Ok(None) => {}
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || self.stream.set_read_timeout(Some(left)).is_err() {
-                return Ok(Next::Nothing);
+                return Ok(Frame::Nothing);
             }
             let mut chunk = [0; 16 << 10];
             match self.stream.read(&mut chunk) {
-                Ok(0) => return Ok(Next::Closed),
+                Ok(0) => return Ok(Frame::Closed),
                 Ok(count) => self.bytes.extend(chunk.iter().take(count)),
                 Err(error) => match error.kind() {
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut => return Ok(Next::Nothing),
+                    ErrorKind::WouldBlock | ErrorKind::TimedOut => return Ok(Frame::Nothing),
                     ErrorKind::Interrupted => {}
-                    _ => return Ok(Next::Closed),
+                    _ => return Ok(Frame::Closed),
                 },
             }
         }
