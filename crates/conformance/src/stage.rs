@@ -3,7 +3,7 @@
 use crate::offers::Feature;
 use crate::outcome::{Fault, Outcome};
 use crate::peer::Peer;
-use crate::wire::{Connack, Connect, Property, Publish, Version, property};
+use crate::wire::{Connack, Connect, Packet, Property, Publish, Version, property};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -135,6 +135,17 @@ impl<'a> Stage<'a> {
         peer.send(connect)?;
         let connack = peer.connack()?;
         Ok((peer, connack))
+    }
+
+    /// Sends a CONNECT that a broker may not like: it may answer with a CONNACK, or close without one.
+    pub fn answered_at(&self, door: SocketAddr, connect: Connect) -> Outcome<Option<(Peer, Connack)>> {
+        let mut peer = self.socket_to(door)?;
+        peer.send(connect)?;
+        match peer.closed_or_packet()? {
+            Some(Packet::Connack(connack)) => Ok(Some((peer, connack))),
+            Some(other) => Err(Fault::Failed(format!("{other:?} came where CONNACK was due"))),
+            None => Ok(None),
+        }
     }
 
     /// A connection on which nothing was sent yet.

@@ -2,9 +2,10 @@
 
 use super::cases;
 use crate::outcome::{Outcome, ensure, failed, not_shown, same};
+use crate::peer::Peer;
 use crate::stage::Stage;
 use crate::wire::property::{self, Properties};
-use crate::wire::{Connect, Packet, Publish, reason};
+use crate::wire::{Connack, Connect, Packet, Publish, reason};
 use std::collections::BTreeSet;
 
 cases! {
@@ -67,15 +68,21 @@ fn short_ids_of_letters_and_digits_are_accepted(stage: &Stage<'_>) -> Outcome {
     Ok(())
 }
 
+/// A client without an id, which a broker may refuse.
+fn anonymous(stage: &Stage<'_>, connect: Connect) -> Outcome<(Peer, Connack)> {
+    match stage.answered_at(stage.doors.plain, connect)? {
+        Some((peer, connack)) if connack.code == 0 => Ok((peer, connack)),
+        Some((_, connack)) => not_shown(format!("an empty client id is not allowed: 0x{:02X}", connack.code)),
+        None => not_shown("an empty client id is not allowed"),
+    }
+}
+
 /// Each works as a client of its own: a message to both comes to both.
 fn an_empty_id_gets_one_of_its_own(stage: &Stage<'_>) -> Outcome {
     let topic = stage.topic("t");
     let mut peers = Vec::new();
     for _ in 0..3 {
-        let (mut peer, connack) = stage.attempt(Connect::new(stage.version, ""))?;
-        if connack.code != 0 {
-            return not_shown(format!("an empty client id is not allowed: 0x{:02X}", connack.code));
-        }
+        let (mut peer, _) = anonymous(stage, Connect::new(stage.version, ""))?;
         peer.subscribe(&topic, 1)?;
         peers.push(peer);
     }
@@ -90,8 +97,7 @@ fn an_empty_id_gets_one_of_its_own(stage: &Stage<'_>) -> Outcome {
 /// Connecting with the assigned id takes its owner over, and finds its session.
 fn the_assigned_id_is_told_and_used(stage: &Stage<'_>) -> Outcome {
     let topic = stage.topic("t");
-    let anonymous = Connect { client_id: Vec::new(), ..stage.lasting("") };
-    let (mut first, connack) = stage.accepted(anonymous)?;
+    let (mut first, connack) = anonymous(stage, Connect { client_id: Vec::new(), ..stage.lasting("") })?;
     let Some(id) = connack.properties.bytes(property::ASSIGNED_CLIENT_ID).map(<[u8]>::to_vec) else {
         return failed("CONNACK does not tell the id that was assigned");
     };
@@ -115,7 +121,7 @@ fn the_assigned_id_is_nobody_else_s(stage: &Stage<'_>) -> Outcome {
     let mut ids = BTreeSet::new();
     let mut peers = Vec::new();
     for _ in 0..20 {
-        let (peer, connack) = stage.accepted(Connect::new(stage.version, ""))?;
+        let (peer, connack) = anonymous(stage, Connect::new(stage.version, ""))?;
         let id = connack.properties.bytes(property::ASSIGNED_CLIENT_ID).map(<[u8]>::to_vec);
         ensure(id.is_some(), || "CONNACK does not tell the id that was assigned".to_owned())?;
         ensure(ids.insert(id.clone()), || format!("{id:?} was assigned twice"))?;

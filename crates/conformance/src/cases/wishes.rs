@@ -164,11 +164,12 @@ fn words(stage: &Stage<'_>, properties: &[Property]) -> Outcome<usize> {
         let door = stage.doors.rights.unwrap_or(stage.doors.plain);
         let mut peer = stage.open_at(door, connect)?;
         peer.send(request)?;
-        let properties = match peer.next("an answer")? {
-            Packet::Ack(ack) => ack.properties,
-            Packet::Suback(suback) => suback.properties,
-            Packet::Unsuback(unsuback) => unsuback.properties,
-            other => return crate::outcome::failed(format!("{other:?} came where an answer was due")),
+        let properties = match peer.closed_or_next()? {
+            None => continue,
+            Some(Packet::Ack(ack)) => ack.properties,
+            Some(Packet::Suback(suback)) => suback.properties,
+            Some(Packet::Unsuback(unsuback)) => unsuback.properties,
+            Some(other) => return crate::outcome::failed(format!("{other:?} came where an answer was due")),
         };
         let is_a_word = |one: &&Property| matches!(one.id, property::REASON_STRING | property::USER_PROPERTY);
         count += properties.iter().filter(is_a_word).count();
