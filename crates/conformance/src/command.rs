@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to a terminal")]
 
 use crate::cases;
+use crate::grid;
 use crate::offers::{Feature, NotOffered};
 use crate::outcome::{Fault, Verdict};
 use crate::probe::answers;
@@ -57,6 +58,9 @@ pub struct Options {
     /// Print every test, not only what did not pass.
     #[arg(long, short)]
     pub verbose: bool,
+    /// Malformed packets and their borders instead of the statements.
+    #[arg(long)]
+    pub grid: bool,
     /// Seconds that an answer may take.
     #[arg(long, default_value_t = 10.0)]
     pub patience: f64,
@@ -75,6 +79,9 @@ pub fn run(options: &Options) -> Result<bool, String> {
     let declared = declared(options)?;
     let doors =
         Doors { not_offered: declared.iter().map(|(feature, _)| feature).collect(), ..doors(options)? };
+    if options.grid {
+        return run_grid(options, &doors);
+    }
     let cases: Vec<Case> = cases::all().into_iter().filter(|case| chosen(options, case)).collect();
     if cases.is_empty() {
         return Err("no test has such a name; the identifiers are those of the standards".to_owned());
@@ -106,6 +113,27 @@ fn declared(options: &Options) -> Result<NotOffered, String> {
     let told = |why: String| format!("{}: {why}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| told(error.to_string()))?;
     NotOffered::parse(&text).map_err(told)
+}
+
+/// Runs the grid, and tells of its failures alone.
+fn run_grid(options: &Options, doors: &Doors) -> Result<bool, String> {
+    let mut cases: Vec<_> = Version::ALL.into_iter().flat_map(grid::cases).collect();
+    cases.retain(|case| {
+        options.version.is_none_or(|version| version == case.version)
+            && (options.only.is_empty()
+                || options.only.iter().any(|only| case.name.contains(only) || case.clause == Some(only)))
+    });
+    if cases.is_empty() {
+        return Err("no case has such a name".to_owned());
+    }
+    let start = Instant::now();
+    let played = grid::play(&cases, doors, &run_name(), |one| {
+        if let Err(Fault::Failed(why)) = &one.outcome {
+            println!("{} [{}] FAILED: {why}", one.case.name, one.case.clause.unwrap_or("-"));
+        }
+    });
+    println!("{}", grid::summary(&played, start.elapsed()));
+    Ok(played.iter().all(|one| one.outcome.is_ok()))
 }
 
 fn chosen(options: &Options, case: &Case) -> bool {

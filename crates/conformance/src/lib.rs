@@ -15,6 +15,7 @@
 
 pub mod cases;
 pub mod command;
+pub mod grid;
 pub mod model;
 pub mod offers;
 pub mod outcome;

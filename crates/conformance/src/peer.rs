@@ -29,6 +29,16 @@ pub struct Peer {
     last_id: u16,
 }
 
+/// What came next, not read as a packet yet.
+pub(crate) enum Frame {
+    /// The first byte of a packet, and its body.
+    Whole(u8, Vec<u8>),
+    /// The broker closed or reset the connection.
+    Closed,
+    /// The time is over.
+    Nothing,
+}
+
 /// What came next.
 enum Next {
     Packet(Box<Packet>),
@@ -130,15 +140,22 @@ impl Peer {
 
     /// Reads until a packet is whole, the connection ends, or the time is over.
     fn read(&mut self, deadline: Instant) -> Outcome<Next> {
+        match self.frame(deadline)? {
+            Frame::Closed => Ok(Next::Closed),
+            Frame::Nothing => Ok(Next::Nothing),
+            Frame::Whole(first, body) => match decode_from_broker(self.version, first, &body) {
+                Ok(packet) => Ok(Next::Packet(Box::new(packet))),
+                Err(malformed) => failed(format!("the broker sent {malformed}")),
+            },
+        }
+    }
+
+    /// The same, without a look into the packet. Packets that were read and not asked for are not among these.
+    pub(crate) fn frame(&mut self, deadline: Instant) -> Outcome<Frame> {
         loop {
             match take_frame(&mut self.bytes) {
                 Err(malformed) => return failed(format!("the broker sent {malformed}")),
-                Ok(Some((first, body))) => {
-                    return match decode_from_broker(self.version, first, &body) {
-                        Ok(packet) => Ok(Next::Packet(Box::new(packet))),
-                        Err(malformed) => failed(format!("the broker sent {malformed}")),
-                    };
-                }
+                Ok(Some((first, body))) => return Ok(Frame::Whole(first, body)),
                 Ok(None) => {}
             }
             if let Some(offence) = &self.offence {
@@ -146,29 +163,8 @@ impl Peer {
             }
             match self.fill(deadline) {
                 Some(true) => {}
-                Some(false) => return Ok(Next::Closed),
-                None => return Ok(Next::Nothing),
-            }
-        }
-    }
-
-    /// The next packet undecoded; none when the connection has ended, a failure when the time is over.
-    fn read_frame(&mut self, deadline: Instant) -> Outcome<Option<(u8, Vec<u8>)>> {
-        loop {
-            match take_frame(&mut self.bytes) {
-                Err(malformed) => return failed(format!("the broker sent {malformed}")),
-                Ok(Some(frame)) => return Ok(Some(frame)),
-                Ok(None) => {}
-            }
-            match self.fill(deadline) {
-                Some(true) => {}
-                Some(false) => return Ok(None),
-                None => {
-                    return failed(format!(
-                        "the broker did not close the connection within {:?}",
-                        self.patience
-                    ));
-                }
+                Some(false) => return Ok(Frame::Closed),
+                None => return Ok(Frame::Nothing),
             }
         }
     }
@@ -523,9 +519,15 @@ impl Peer {
         let deadline = Instant::now() + self.patience;
         let mut code = None;
         loop {
-            let (first, body) = match self.read_frame(deadline)? {
-                Some(frame) => frame,
-                None => return Ok(code),
+            let (first, body) = match self.frame(deadline)? {
+                Frame::Whole(first, body) => (first, body),
+                Frame::Closed => return Ok(code),
+                Frame::Nothing => {
+                    return failed(format!(
+                        "the broker did not close the connection within {:?}",
+                        self.patience
+                    ));
+                }
             };
             match (first, body.as_slice(), code) {
                 (first::CONNACK, [0, found, ..], None) if codes.contains(found) => code = Some(*found),

@@ -389,11 +389,12 @@ impl Client {
         self.conversation.ends_after_release()
     }
 
-    async fn subscribe(&mut self, subscribing: Subscribing) {
+    async fn subscribe(&mut self, mut subscribing: Subscribing) {
+        let reason_string = self.conversation.told(subscribing.refusal.take());
         let (session, packet_id) = (self.session.number, subscribing.packet_id);
         let asked = self.wait(|reply| Command::Subscribe { session, subscribing, reply }).await;
         let Some(Answer::Reasons(reasons)) = asked else { return };
-        self.append(&Packet::Suback(Suback::new(packet_id, reasons)));
+        self.append(&Packet::Suback(Suback { reason_string, ..Suback::new(packet_id, reasons) }));
     }
 
     async fn unsubscribe(&mut self, unsubscribing: Unsubscribing) {

@@ -74,6 +74,8 @@ pub struct Agreed {
     pub version: ProtocolVersion,
     /// Largest packet that the client takes, in bytes.
     pub maximum_packet_size: u32,
+    /// Whether reason strings may go on every packet.
+    pub problem_information: bool,
     /// Whether DISCONNECT may bring another session expiry interval.
     pub expiry_may_change: bool,
 }
@@ -89,7 +91,7 @@ pub struct Conversation {
     /// Who is connected.
     pub identity: Identity,
     pub(crate) limits: Arc<Limits>,
-    agreed: Agreed,
+    pub(crate) agreed: Agreed,
     pub(crate) aliases: Option<Box<AliasesIn>>,
     pub(crate) route: Option<Box<CachedRoute>>,
     /// The end that comes as soon as the publications before the offence are released.
@@ -318,6 +320,11 @@ impl Conversation {
             return Err(Violation::new(ReasonCode::QuotaExceeded, "", what));
         }
         Ok(())
+    }
+
+    /// Words for a client about what was refused, unless it asked for none [MQTT-3.1.2-29].
+    pub fn told(&self, words: Option<String>) -> Option<String> {
+        words.filter(|_| self.agreed.problem_information)
     }
 
     /// Appends an answer of the Broker: SUBACK or UNSUBACK.

@@ -60,6 +60,14 @@ impl FilterRefusal {
         }
     }
 
+    /// What the client is told in words.
+    fn words_for_client(&self) -> String {
+        match self {
+            FilterRefusal::NotAuthorized(denial) => denial.words_for_client().to_owned(),
+            other => other.to_string(),
+        }
+    }
+
     /// What the client is told.
     pub fn code(&self) -> ReasonCode {
         match self {
@@ -104,6 +112,8 @@ pub struct Subscribing {
     pub filters: Vec<(Result<TopicFilter, ReasonCode>, SubscriptionOptions)>,
     /// Subscription identifier of all of them.
     pub subscription_id: Option<u32>,
+    /// What is against the first one that is refused here, in words for the client.
+    pub refusal: Option<String>,
 }
 
 /// An UNSUBSCRIBE whose filters are checked.
@@ -128,22 +138,22 @@ impl Subscribing {
         limits: &Limits,
         bench: &mut Workbench,
     ) -> Result<Subscribing, Violation> {
-        let filters = subscribe.filters.into_iter().map(|(text, options)| {
+        let mut refusal = None;
+        let filters = subscribe.filters.into_iter().zip(1..).map(|((text, options), number)| {
             let filter = parse(&text, version, limits)?.and_then(|filter| {
                 let judged = identity.judge(Act::Subscribe, filter.filter());
                 judged.map_err(FilterRefusal::NotAuthorized).map(|()| filter)
             });
             let filter = filter.map_err(|why| {
                 bench.refuse_filter(&identity.client_id, PacketType::Subscribe, &text, &why);
+                refusal.get_or_insert_with(|| format!("filter {number}: {}", why.words_for_client()));
                 why.code()
             });
             Ok((filter, options))
         });
-        Ok(Subscribing {
-            packet_id: subscribe.packet_id,
-            filters: filters.collect::<Result<_, Violation>>()?,
-            subscription_id: subscribe.subscription_id,
-        })
+        let filters = filters.collect::<Result<_, Violation>>()?;
+        let Subscribe { packet_id, subscription_id, .. } = subscribe;
+        Ok(Subscribing { packet_id, filters, subscription_id, refusal })
     }
 }
 

@@ -198,6 +198,7 @@ impl Negotiated {
         Agreed {
             version: self.terms.version,
             maximum_packet_size: self.terms.maximum_packet_size,
+            problem_information: self.terms.problem_information,
             expiry_may_change: self.expiry_may_change,
         }
     }

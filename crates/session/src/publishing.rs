@@ -32,7 +32,20 @@ pub struct Held {
     pub publication: Option<Arc<Publication>>,
     answer: Option<(AckKind, PacketId)>,
     /// What the answer says when there is no message.
+    said: Said,
+}
+
+/// A reason code, and words for the client where something was refused.
+#[derive(Debug, Clone, Copy)]
+struct Said {
     reason: ReasonCode,
+    words: Option<&'static str>,
+}
+
+impl From<ReasonCode> for Said {
+    fn from(reason: ReasonCode) -> Said {
+        Said { reason, words: None }
+    }
 }
 
 /// Held publications on their way out, each with its position in its batch.
@@ -97,7 +110,7 @@ impl Conversation {
         };
         if publish.retain || !batch.held.is_empty() {
             let publication = Some(Arc::clone(offering.publication(bench.counters())));
-            batch.held.push(Held { publication, answer, reason: ReasonCode::Success });
+            batch.held.push(Held { publication, answer, said: ReasonCode::Success.into() });
             return Ok(());
         }
         let matched = route(&mut self.route, &offering, router, bench);
@@ -120,7 +133,7 @@ impl Conversation {
             && batch.inbound.holds(id)
         {
             bench.tally.refuse(RefuseReason::Repeated);
-            self.answer_only(answer, ReasonCode::Success, batch, bench);
+            self.answer_only(answer, ReasonCode::Success.into(), batch, bench);
             return Ok(false);
         }
         let owed = batch.unanswered + batch.inbound.unreleased_here();
@@ -135,7 +148,8 @@ impl Conversation {
         if let Err(denial) = self.identity.judge(Act::Publish, topic) {
             bench.refuse(&self.identity.client_id, topic, RefuseReason::NotAuthorized, &denial);
             // 3.x knows no refusal: acknowledged as usual, and not routed [MQTT-3.3.5-2].
-            self.answer_only(answer, ReasonCode::NotAuthorized, batch, bench);
+            let words = Some(denial.words_for_client());
+            self.answer_only(answer, Said { reason: ReasonCode::NotAuthorized, words }, batch, bench);
             if let (QoS::ExactlyOnce, Some((_, id))) = (publish.qos, answer)
                 && self.version != ProtocolVersion::V5
             {
@@ -156,14 +170,14 @@ impl Conversation {
     fn answer_only(
         &self,
         answer: Option<(AckKind, PacketId)>,
-        reason: ReasonCode,
+        said: Said,
         batch: &mut Batch<'_>,
         bench: &mut Workbench,
     ) {
         if !batch.held.is_empty() {
-            batch.held.push(Held { publication: None, answer, reason });
+            batch.held.push(Held { publication: None, answer, said });
         } else if let Some((kind, id)) = answer {
-            self.encode_answer(kind, id, reason, bench);
+            self.encode_said(kind, id, said, bench);
         }
     }
 
@@ -192,14 +206,14 @@ impl Conversation {
     ) -> bool {
         bench.begin_turn();
         while !bench.has_done_enough() {
-            let Some((position, Held { publication, answer, reason })) = held.next() else { break };
+            let Some((position, Held { publication, answer, said })) = held.next() else { break };
             match (publication, answer) {
                 (Some(publication), _) => {
                     let found = refused.binary_search_by_key(&position, |(at, _)| *at).ok();
                     let limit = found.and_then(|found| refused.get(found)).map(|(_, limit)| *limit);
                     self.release_one(&publication, answer, limit, router, bench);
                 }
-                (None, Some((kind, id))) => self.encode_answer(kind, id, reason, bench),
+                (None, Some((kind, id))) => self.encode_said(kind, id, said, bench),
                 (None, None) => {}
             }
         }
@@ -224,7 +238,7 @@ impl Conversation {
                 if kind == AckKind::Pubrec {
                     self.session.inbound.lock().release(id);
                 }
-                return self.encode_answer(kind, id, ReasonCode::QuotaExceeded, bench);
+                return self.encode_refusal(kind, id, ReasonCode::QuotaExceeded, limit.to_string(), bench);
             }
             // Nobody can be told, so what can be done is done: it is delivered, not kept.
             bench.tally.not_retained += 1;
@@ -242,6 +256,31 @@ impl Conversation {
         if let Some((kind, id)) = answer {
             let reason = if matched { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
             self.encode_answer(kind, id, reason, bench);
+        }
+    }
+
+    fn encode_said(&self, kind: AckKind, id: PacketId, said: Said, bench: &mut Workbench) {
+        match said.words {
+            None => self.encode_answer(kind, id, said.reason, bench),
+            Some(words) => self.encode_refusal(kind, id, said.reason, words.to_owned(), bench),
+        }
+    }
+
+    /// An answer with the reason in words, for a client that wants them and has room for them.
+    fn encode_refusal(
+        &self,
+        kind: AckKind,
+        id: PacketId,
+        reason: ReasonCode,
+        words: String,
+        bench: &mut Workbench,
+    ) {
+        let ack = Ack { reason_string: self.told(Some(words)), ..Ack::new(kind, id, reason) };
+        let before = bench.answers.len();
+        ack.encode(self.version, self.agreed.maximum_packet_size, &mut bench.answers);
+        bench.tally.sent(kind.packet_type() as u8, bench.answers.len() - before);
+        if bench.traces {
+            bench.observer.sent(&self.identity.client_id, &Packet::Ack(ack));
         }
     }
 

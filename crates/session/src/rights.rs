@@ -79,6 +79,16 @@ impl fmt::Display for Denial {
     }
 }
 
+impl Denial {
+    /// What the client itself is told: not which rule of the policy it is, nor what it says.
+    pub fn words_for_client(&self) -> &'static str {
+        match self {
+            Denial::Sys => "only the broker publishes under $SYS",
+            Denial::Rule(_) | Denial::Policy | Denial::Panic => "not authorized by the policy of this broker",
+        }
+    }
+}
+
 /// Whose connection or session it is.
 #[derive(Clone)]
 pub struct Identity {

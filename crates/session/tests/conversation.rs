@@ -11,7 +11,10 @@
 
 mod talk;
 
-use aldis_packet::{AckKind, Connack, Connect, ConnectProperties, ReasonCode, Suback, Unsubscribe};
+use aldis_packet::{
+    AckKind, Connack, Connect, ConnectProperties, DecodeLimits, Framed, Packet, ReasonCode, Suback,
+    Unsubscribe, decode, next_frame,
+};
 use aldis_session::{Agreed, Conversation, Ending, Limits, Next, RefuseReason, Request};
 use std::sync::Arc;
 use talk::scripted_wire::{Seen, identity, packet_id};
@@ -228,6 +231,27 @@ fn mqtt_3_3_5_2_what_may_not_be_published_is_answered_and_not_routed() {
 }
 
 #[test]
+fn mqtt_3_4_2_2_a_refusal_says_why_to_whom_wants_to_know_and_has_room() {
+    let words = |agreed: Agreed, topic: &str, qos: u8| {
+        let mut stage = Stage::with(agreed, Limits::default());
+        stage.turn(&pub5(topic, "m", qos, 7));
+        let frames = stage.peer.wire.new_frames();
+        let Framed::Whole { frame, .. } = next_frame(&frames[0], usize::MAX).unwrap() else { panic!() };
+        let Ok(Packet::Ack(ack)) = decode(&frame, V5, &DecodeLimits::default()) else { panic!() };
+        assert_eq!(ack.reason, ReasonCode::NotAuthorized);
+        ack.reason_string
+    };
+    let sys = Some("only the broker publishes under $SYS".to_owned());
+    assert_eq!(words(agreed(V5), "$SYS/a", 1), sys);
+    assert_eq!(words(agreed(V5), "$SYS/a", 2), sys);
+    assert_eq!(words(agreed(V5), "no/a", 1).unwrap(), "not authorized by the policy of this broker");
+    assert_eq!(words(Agreed { problem_information: false, ..agreed(V5) }, "$SYS/a", 1), None);
+    let size = 2 + 3 + 1 + 3 + sys.as_ref().map_or(0, String::len) as u32;
+    assert_eq!(words(Agreed { maximum_packet_size: size, ..agreed(V5) }, "$SYS/a", 1), sys);
+    assert_eq!(words(Agreed { maximum_packet_size: size - 1, ..agreed(V5) }, "$SYS/a", 1), None);
+}
+
+#[test]
 fn subscribe_and_unsubscribe_are_asked_and_the_rest_waits() {
     let mut stage = Stage::new(V5, Limits::default());
     let first = [pub5("sub/a", "m", 1, 1), subscribe("a/+")].concat();
@@ -242,6 +266,8 @@ fn subscribe_and_unsubscribe_are_asked_and_the_rest_waits() {
     let deep = vec!["a"; 200].join("/");
     let Next::Ask(Request::Subscribe(subscribing)) = stage.turn(&subscribe(&deep)).next else { panic!() };
     assert_eq!(subscribing.filters[0].0, Err(ReasonCode::TopicFilterInvalid));
+    let words = "filter 1: it has 200 levels, and limits.topic_levels is 128";
+    assert_eq!(subscribing.refusal.as_deref(), Some(words));
     let unsubscribe =
         Unsubscribe { packet_id: packet_id(6), filters: vec!["a/+".into()], user_properties: vec![] };
     let mut bytes = Vec::new();

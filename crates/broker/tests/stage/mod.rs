@@ -195,6 +195,7 @@ impl Stage {
             packet_id: PacketId::FIRST,
             filters: filters.iter().map(|(filter, options)| (parsed(filter), *options)).collect(),
             subscription_id: id,
+            refusal: None,
         };
         let session = client.session.number;
         self.give(|reply| Command::Subscribe { session, subscribing, reply })

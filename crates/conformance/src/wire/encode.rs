@@ -43,7 +43,8 @@ pub fn frame(first: u8, body: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 /// Properties with their length before them.
-pub(super) fn properties(list: &[Property]) -> Vec<u8> {
+#[must_use]
+pub fn properties(list: &[Property]) -> Vec<u8> {
     let mut content = Vec::new();
     for property in list {
         content.extend(variable(u32::from(property.id)));

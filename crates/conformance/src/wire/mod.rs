@@ -11,7 +11,7 @@ pub mod property;
 pub mod reason;
 
 pub use decode::{Malformed, decode_from_broker, take_frame};
-pub use encode::{binary, frame, text, variable};
+pub use encode::{binary, frame, properties, text, variable};
 pub use packet::{
     Ack, Auth, Connack, Connect, Disconnect, Packet, Publish, Suback, Subscribe, Subscription, Unsuback,
     Unsubscribe, Will,

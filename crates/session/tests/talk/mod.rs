@@ -38,7 +38,7 @@ impl Router for Few {
 }
 
 pub fn agreed(version: ProtocolVersion) -> Agreed {
-    Agreed { version, maximum_packet_size: u32::MAX, expiry_may_change: true }
+    Agreed { version, maximum_packet_size: u32::MAX, problem_information: true, expiry_may_change: true }
 }
 
 /// Forbids to publish below `no/`.
@@ -61,13 +61,18 @@ pub struct Stage {
 
 impl Stage {
     pub fn new(version: ProtocolVersion, limits: Limits) -> Stage {
+        Stage::with(agreed(version), limits)
+    }
+
+    pub fn with(agreed: Agreed, limits: Limits) -> Stage {
+        let version = agreed.version;
         let mut bench = bench();
         let terms = ClientTerms { version, ..terms() };
         let (session, peer, connection) = connected(1, "p", terms, &limits, &mut bench);
         let (other, subscriber, _) = connected(2, "s", scripted_wire::terms(), &limits, &mut bench);
         let identity = Identity { rights: Some(Arc::new(NotThere)), ..identity("p") };
         let limits = Arc::new(limits);
-        let conversation = Conversation::new(session, connection, identity, limits, agreed(version));
+        let conversation = Conversation::new(session, connection, identity, limits, agreed);
         let routes = Few(vec![subscription(&other, "sub/#", QoS::ExactlyOnce)]);
         Stage { bench, conversation, peer, subscriber, routes }
     }
