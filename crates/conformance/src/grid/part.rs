@@ -2,7 +2,7 @@
 
 use super::form::{Field, Form, Row};
 use crate::wire::property::{self, Holder};
-use crate::wire::{Property, Version, binary, frame, properties, text};
+use crate::wire::{Property, Version, binary, frame, properties, reason, text};
 
 /// Stands in a packet where the name of the case goes, when it is played: no two cases share a name.
 pub(super) const HOLE: &str = "@hole@hole@@";
@@ -26,7 +26,7 @@ pub(super) enum Kind {
     Properties(Holder),
     /// Subscription options, QoS 0.
     Options,
-    /// A reason code, 0.
+    /// A reason code, 0; of AUTH the one that a client may send first.
     Code(Holder),
     Payload,
     /// A byte that is 0, of a packet that is wrong in whole.
@@ -137,6 +137,7 @@ fn good(kind: Kind, row: &Row, version: Version) -> Vec<u8> {
         Kind::Text(_, value) => text(value),
         Kind::Binary => binary("binary"),
         Kind::Properties(holder) => properties(&usual(holder)),
+        Kind::Code(Holder::Auth) => vec![reason::CONTINUE_AUTHENTICATION],
         Kind::Options | Kind::Code(_) | Kind::Zero => vec![0],
         Kind::Payload => b"payload".to_vec(),
     }
