@@ -76,8 +76,8 @@ impl Broker {
     pub(super) fn reject(&mut self, number: u64, code: u8, why: &str, rules: &[Rule]) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
         connection.phase = Phase::Ending;
-        let has_to_tell = !connection.version.is_5()
-            && matches!(code, reason::UNSUPPORTED_VERSION | reason::CLIENT_ID_NOT_VALID);
+        let has_to_tell = code == reason::UNSUPPORTED_VERSION
+            || (code == reason::CLIENT_ID_NOT_VALID && !connection.version.is_5());
         if self.manner.is_sparing() && !has_to_tell {
             return self.close(number);
         }
