@@ -18,7 +18,8 @@ Tests a broker, from outside, against every statement of MQTT 3.1.1 and 5.0 that
 
 --addr HOST:PORT   this broker, which lets anybody in; --addr HOST:PORT --help tells what else can be said
                    of it, such as --json FILE, --only ID, --version 3.1.1|5, --grid
-(nothing)          Aldis, built and started for it; fails if docs/conformance.md says anything else
+(nothing)          Aldis, built and started for it, and the grid of malformed packets; fails if
+                   docs/conformance.md says anything else
 --document         Aldis and Mosquitto, and writes docs/conformance.md
 --mosquitto        Mosquitto alone, fetched but not installed (options of the suite may follow)";
 
@@ -68,7 +69,8 @@ fn aldis_results(root: &Path) -> Result<serde_json::Value, String> {
     run(Command::new("cargo").args(["build", "--release", "--package", "aldis"]).current_dir(root))?;
     let (brokers, doors) = brokers::aldis(root)?;
     let file = "aldis.json";
-    let results = tested(root, file, &[doors.arguments(), words(&["--offers", OFFERS])].concat());
+    let results = tested(root, file, &[doors.arguments(), words(&["--offers", OFFERS])].concat())
+        .and_then(|()| suite(root, &[doors.arguments(), words(&["--grid"])].concat()));
     for broker in brokers {
         broker.stop(brokers::STOP)?;
     }
