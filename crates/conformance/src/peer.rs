@@ -11,6 +11,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+/// How many times [`Peer::patience`] a connection may be listened to.
+const LONGEST: u32 = 30;
+
 /// One connection to the broker.
 #[derive(Debug)]
 pub struct Peer {
@@ -19,6 +22,8 @@ pub struct Peer {
     pub version: Version,
     /// How long an answer may take before it counts as missing.
     pub patience: Duration,
+    /// When the test has taken too long: a broker that never stops sending must not keep it for ever.
+    end: Instant,
     bytes: Vec<u8>,
     /// Over WebSocket: what was read of a frame that is not whole.
     frames: Option<Vec<u8>>,
@@ -60,6 +65,7 @@ impl Peer {
                 stream,
                 version,
                 patience,
+                end: Instant::now() + patience * LONGEST,
                 bytes: Vec::new(),
                 frames: None,
                 offence: None,
@@ -160,6 +166,9 @@ impl Peer {
             }
             if let Some(offence) = &self.offence {
                 return failed(format!("the broker sent {offence}"));
+            }
+            if Instant::now() > self.end {
+                return failed("the broker went on sending for so long that the test gave up");
             }
             match self.fill(deadline) {
                 Some(true) => {}
