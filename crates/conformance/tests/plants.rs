@@ -8,7 +8,7 @@
 use aldis_conformance::model::{Manner, Model, PLANTS, Rule};
 use aldis_conformance::runner::{Case, Played, play};
 use aldis_conformance::{Doors, Fault, Version, cases, statement};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -119,6 +119,27 @@ fn every_broken_rule_fails_a_test_of_its_own() {
     println!("{} plants, {} tests, {} of them slow", PLANTS.len(), all.len(), slow.len());
     assert!(missed.is_empty(), "no test of their own caught these:\n{}", missed.join("\n"));
     assert!(idle.is_empty(), "these tests caught nothing:\n{idle:#?}");
+}
+
+/// The names that the model asks for, and no others, are its plants.
+#[test]
+fn the_plants_are_what_the_model_asks_for() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/model");
+    let mut asked = BTreeSet::new();
+    for file in std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()) {
+        if ["plants.rs", "rule.rs"].iter().any(|other| file.ends_with(other)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (place, _) in text.match_indices("\"MQTT-") {
+            let (before, name) = text.split_at(place);
+            let name = name.split('"').nth(1).unwrap();
+            let version = if before.ends_with("V311(") { Version::V311 } else { Version::V5 };
+            asked.insert((version, name.to_owned()));
+        }
+    }
+    let named = |rule: &Rule| (rule.version(), rule.name().to_owned());
+    assert_eq!(asked, PLANTS.iter().map(named).collect());
 }
 
 /// A plant is a statement that can be seen from outside.
