@@ -3,7 +3,7 @@
 use crate::offers::Feature;
 use crate::outcome::{Fault, Outcome};
 use crate::peer::Peer;
-use crate::wire::{Connack, Connect, Packet, Property, Publish, Version, property};
+use crate::wire::{Connack, Connect, Packet, Property, Publish, Version, property, reason};
 use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -135,6 +135,20 @@ impl<'a> Stage<'a> {
         peer.send(connect)?;
         let connack = peer.connack()?;
         Ok((peer, connack))
+    }
+
+    /// A client with this Maximum Packet Size; none where the broker's CONNACK does not fit into it, and so cannot
+    /// be sent.
+    pub fn narrow(&self, door: SocketAddr, limit: Property) -> Outcome<Option<Peer>> {
+        match self.answered_at(door, self.connect("n").with(limit))? {
+            None => Ok(None),
+            Some((_, connack)) if connack.code == reason::PACKET_TOO_LARGE => Ok(None),
+            Some((peer, connack)) if connack.code == 0 => Ok(Some(peer)),
+            Some((_, connack)) => Err(Fault::Failed(format!(
+                "a client with a small Maximum Packet Size was refused with 0x{:02X}",
+                connack.code
+            ))),
+        }
     }
 
     /// Sends a CONNECT that a broker may not like: it may answer with a CONNACK, or close without one.

@@ -115,7 +115,9 @@ fn closed_or_refused(peer: &mut Peer, codes: &[u8]) -> Outcome {
 fn auth_has_one_of_its_codes(stage: &Stage<'_>) -> Outcome {
     let (mut peer, auth, _) = authenticated(stage)?;
     same("the code of the broker's AUTH", &auth.code, &reason::CONTINUE_AUTHENTICATION)?;
-    peer.send(Auth { code: 0x77, properties: with(Vec::new(), scram::METHOD, "x") })?;
+    // Nothing is wrong but the code.
+    let first = client(stage, &stage.doors.password).first();
+    peer.send(Auth { code: 0x77, properties: with(Vec::new(), scram::METHOD, first) })?;
     peer.refused(&[reason::MALFORMED, reason::PROTOCOL_ERROR])
 }
 

@@ -58,7 +58,7 @@ fn a_malformed_packet_or_protocol_error_closes_the_connection(stage: &Stage<'_>)
     each_closes(stage)
 }
 
-/// A CONNACK and a DISCONNECT that say so are the last packets; a PUBACK and a SUBACK that say so are not.
+/// A CONNACK and a DISCONNECT that say so are the last packets; a PUBCOMP that may say so, 0x92, is not.
 fn a_code_of_0x80_or_more_closes_the_connection(stage: &Stage<'_>) -> Outcome {
     let mut refused = stage.socket()?;
     refused.send(stage.connect("r").with(Property::two(property::RECEIVE_MAXIMUM, 0)))?;

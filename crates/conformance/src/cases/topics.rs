@@ -1,7 +1,7 @@
 //! 4.7: topic names and topic filters.
 
 use super::cases;
-use crate::outcome::{Outcome, ensure, failed, same};
+use crate::outcome::{Outcome, ensure, failed, not_shown, same};
 use crate::peer::Peer;
 use crate::stage::Stage;
 use crate::wire::{Packet, Publish, Subscribe, Subscription, Unsubscribe, reason};
@@ -125,7 +125,8 @@ fn the_single_level_wildcard_matches_one_level(stage: &Stage<'_>) -> Outcome {
 }
 
 /// Messages to a topic below `$` and to an ordinary one; subscribers to `#` and `+/…` see the second alone, one
-/// to `$…/#` the first.
+/// to `$…/#` the first. A broker should keep clients from sending each other messages below `$`: where it does,
+/// there is nothing to see.
 fn a_leading_wildcard_matches_no_dollar(stage: &Stage<'_>) -> Outcome {
     let dollar = format!("${}", stage.topic("a"));
     let plain = stage.topic("a");
@@ -135,10 +136,15 @@ fn a_leading_wildcard_matches_no_dollar(stage: &Stage<'_>) -> Outcome {
     one_level.subscribe("+/a", 1)?;
     let mut named = stage.client("n")?;
     named.subscribe(format!("${}", stage.topic("#")), 1)?;
+    named.subscribe(&plain, 1)?;
     let mut publisher = stage.client("p")?;
     publisher.publish(Publish::new(&dollar, stage.client_id("x")).qos(1))?;
     publisher.publish(Publish::new(&plain, stage.client_id("y")).qos(1))?;
-    same("the topic that the subscriber to $… gets", &named.receive()?.topic, &dollar.clone().into_bytes())?;
+    let came: Vec<_> = named.until(stage.client_id("y"))?.into_iter().map(|one| one.topic).collect();
+    if came.is_empty() {
+        return not_shown("no message to a topic below $ was passed on to its subscriber");
+    }
+    same("the topics that the subscriber to $… gets", &came, &vec![dollar.into_bytes()])?;
     for subscriber in [&mut everything, &mut one_level] {
         let before = subscriber.until(stage.client_id("y"))?;
         let wrong = before.iter().find(|one| one.topic.starts_with(b"$"));

@@ -25,18 +25,23 @@ fn opened(stage: &Stage<'_>, subprotocols: &str) -> Outcome<(Peer, Option<String
 /// The broker's frames are checked by the peer: one that is not binary fails the test that reads it.
 fn packets_go_in_binary_frames_and_text_closes(stage: &Stage<'_>) -> Outcome {
     let connect = stage.connect("c").to_bytes(stage.version);
+    let mut witness = stage.client("w")?;
+    witness.subscribe(stage.topic("t"), 0)?;
     let (mut good, _) = opened(stage, "mqtt")?;
     good.send_bytes(&connect)?;
     same("CONNACK", &good.connack()?.code, &0)?;
     good.subscribe(stage.topic("t"), 1)?;
     good.publish(Publish::new(stage.topic("t"), "x").qos(1))?;
     same("a message", &good.receive()?.payload, &b"x".to_vec())?;
-    // PINGREQ is two bytes that are no text, and that a careless broker would take all the same.
-    good.send_frame(TEXT, true, &Packet::Pingreq.to_bytes(stage.version))?;
+    // Both packets are good UTF-8: nothing is wrong but the kind of frame.
+    good.send_frame(TEXT, true, &Publish::new(stage.topic("t"), "bad").to_bytes(stage.version))?;
     good.closed()?;
     let (mut bad, _) = opened(stage, "mqtt")?;
     bad.send_frame(TEXT, true, &connect)?;
-    bad.closed().map(drop)
+    bad.closed()?;
+    stage.client("q")?.publish(Publish::new(stage.topic("t"), "marker"))?;
+    let got = witness.until("marker")?;
+    same("what the witness got", &got.len(), &1)
 }
 
 /// One packet over many frames and many messages, many packets in one frame, a ping in between.
