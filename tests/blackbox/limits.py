@@ -89,9 +89,21 @@ def answers(make, kind, last):
             connection.send(make(version))
             body = connection.expect(kind).body
             connection.ping()
+            if kind == p.PUBACK:
+                return puback(version, body)
             return body[-last:].hex() if version == p.V5 or kind == p.SUBACK else body.hex()
 
     return reach
+
+
+def puback(version, body):
+    """The identifier and, in MQTT 5, the code of a PUBACK instead. A refusal has to say why, in words."""
+    if version != p.V5:
+        return body.hex()
+    if len(body) > 2:
+        words = p.reason_string(p.Packet(p.DISCONNECT, 0, body[2:]))
+        expect("limits." in words or "$SYS" in words, f"the reason string is {words!r}")
+    return body[2:3].hex()
 
 
 def no_place(broker, version):
@@ -233,7 +245,8 @@ def retained(*payloads):
             topics = []
             while not topics or topics[-1] != "r/end":
                 topics.append(watcher.message()[0])
-            return body[2:].hex(), f"r/{len(payloads)}" in topics
+            said = puback(version, body) if version == p.V5 else body[2:].hex()
+            return said, f"r/{len(payloads)}" in topics
 
     return reach
 

@@ -2,11 +2,11 @@
 
 use super::cases;
 use crate::offers::Feature;
-use crate::outcome::{Fault, Outcome, ensure};
+use crate::outcome::{Fault, Outcome, ensure, failed};
 use crate::peer::Peer;
 use crate::stage::Stage;
 use crate::wire::property::{self, Properties};
-use crate::wire::{Connect, Publish, Will, reason};
+use crate::wire::{Connect, Packet, Publish, Will, reason};
 use std::time::{Duration, Instant};
 
 cases! {
@@ -14,6 +14,8 @@ cases! {
     V5 "MQTT-3.1.2-22" a_silent_client_is_closed_after_one_and_a_half_times_its_keep_alive;
     V311 "MQTT-3.1.2-24" a_client_that_sends_anything_is_not_silent;
     V5 "MQTT-3.1.2-22" a_client_that_sends_anything_is_not_silent;
+    V311 "MQTT-3.1.2-24" what_a_client_is_sent_does_not_keep_it_alive;
+    V5 "MQTT-3.1.2-22" what_a_client_is_sent_does_not_keep_it_alive;
     V5 "MQTT-3.2.2-22" without_a_server_keep_alive_the_client_s_counts;
     V5 "MQTT-3.2.2-22" a_server_keep_alive_counts_instead;
 }
@@ -57,6 +59,33 @@ fn a_client_that_sends_anything_is_not_silent(stage: &Stage<'_>) -> Outcome {
     }
     talks.ping()?;
     off.ping()
+}
+
+/// Messages come all the time to a client that says nothing.
+fn what_a_client_is_sent_does_not_keep_it_alive(stage: &Stage<'_>) -> Outcome {
+    let topic = stage.topic("t");
+    let due = Duration::from_secs(3);
+    let mut publisher = stage.client("p")?;
+    let mut silent = stage.open(Connect { keep_alive: 2, ..stage.connect("c") })?;
+    let start = Instant::now();
+    silent.subscribe(&topic, 0)?;
+    for number in 1.. {
+        stage.until(start, Duration::from_millis(300) * number);
+        publisher.publish(Publish::new(&topic, "x"))?;
+        match silent.closed_or_packet()? {
+            Some(Packet::Publish(_)) if start.elapsed() < due + LATE => {}
+            Some(Packet::Disconnect(disconnect)) => {
+                let code = disconnect.code;
+                ensure(code == reason::KEEP_ALIVE_TIMEOUT, || format!("0x{code:02X} came where 0x8D fits"))?;
+                silent.closed_without_a_word()?;
+                break;
+            }
+            Some(other) => return failed(format!("{other:?} came, and the client was silent all the while")),
+            None => break,
+        }
+    }
+    let after = start.elapsed();
+    ensure(after >= due, || format!("closed after {after:?}, and {due:?} are allowed"))
 }
 
 fn without_a_server_keep_alive_the_client_s_counts(stage: &Stage<'_>) -> Outcome {

@@ -4,11 +4,12 @@ use super::cases;
 use crate::outcome::{Outcome, ensure, failed, same};
 use crate::peer::Peer;
 use crate::stage::Stage;
+use crate::wire::property::{self, Properties};
 use crate::wire::{
-    Ack, Disconnect, Packet, Publish, Subscribe, Subscription, Unsubscribe, Version, first, frame, reason,
-    text,
+    Ack, Disconnect, Packet, Publish, Subscribe, Subscription, Unsubscribe, first, frame, reason, text,
 };
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 cases! {
     V311 "MQTT-2.2.2-1" the_broker_s_flags_are_those_of_the_table;
@@ -19,6 +20,8 @@ cases! {
     V5 "MQTT-2.2.1-3" identifier_0_is_refused;
     V311 "MQTT-2.3.1-4" the_broker_uses_identifiers_that_are_free;
     V5 "MQTT-2.2.1-4" the_broker_uses_identifiers_that_are_free;
+    V311 "MQTT-2.3.1-4" an_identifier_that_is_held_is_passed_over;
+    V5 "MQTT-2.2.1-4" an_identifier_that_is_held_is_passed_over;
     V311 "MQTT-2.3.1-5" a_message_at_qos_0_has_no_identifier;
     V5 "MQTT-2.2.1-2" a_message_at_qos_0_has_no_identifier;
     V311 "MQTT-2.3.1-6" acknowledgements_repeat_the_identifier;
@@ -44,39 +47,61 @@ fn the_broker_s_flags_are_those_of_the_table(stage: &Stage<'_>) -> Outcome {
     peer.disconnect()
 }
 
-/// All that a client sends but PUBLISH, whose flags mean something.
-fn packets(stage: &Stage<'_>) -> Vec<Vec<u8>> {
-    let version: Version = stage.version;
-    vec![
-        Ack::new(first::PUBACK, 1),
-        Ack::new(first::PUBREC, 1),
-        Ack::new(first::PUBREL, 1),
-        Ack::new(first::PUBCOMP, 1),
-    ]
-    .into_iter()
-    .map(|ack| ack.to_bytes(version))
-    .chain([
-        Subscribe::new(1, Subscription::new(stage.topic("t"), 0)).to_bytes(version),
-        Unsubscribe::new(1, [stage.topic("t")]).to_bytes(version),
-        Packet::Pingreq.to_bytes(version),
-        Packet::from(Disconnect::default()).to_bytes(version),
-    ])
-    .collect()
+/// All that a client sends after CONNECT but PUBLISH, whose flags mean something.
+const WITH_FIXED_FLAGS: [u8; 8] = [
+    first::PUBACK,
+    first::PUBREC,
+    first::PUBREL,
+    first::PUBCOMP,
+    first::SUBSCRIBE,
+    first::UNSUBSCRIBE,
+    first::PINGREQ,
+    first::DISCONNECT,
+];
+
+/// A connection that waits for the packet which begins like this, and that packet.
+fn due(stage: &Stage<'_>, first: u8) -> Outcome<(Peer, Vec<u8>)> {
+    let mut peer = stage.client("b")?;
+    let topic = stage.topic("o");
+    let packet: Packet = match first {
+        first::PUBACK | first::PUBREC | first::PUBCOMP => {
+            let qos = if first == first::PUBACK { 1 } else { 2 };
+            peer.subscribe(&topic, qos)?;
+            stage.client("p")?.publish(Publish::new(&topic, "x").qos(qos))?;
+            let id = peer.message()?.packet_id.unwrap_or_default();
+            if first == first::PUBCOMP {
+                peer.send(Ack::new(first::PUBREC, id))?;
+                peer.ack(first::PUBREL, id)?;
+            }
+            Ack::new(first, id).into()
+        }
+        first::PUBREL => {
+            peer.send(Publish::new(&topic, "x").qos(2).id(9))?;
+            peer.ack(first::PUBREC, 9)?;
+            Ack::new(first, 9).into()
+        }
+        first::SUBSCRIBE => Subscribe::new(9, Subscription::new(&topic, 0)).into(),
+        first::UNSUBSCRIBE => Unsubscribe::new(9, [&topic]).into(),
+        first::DISCONNECT => Disconnect::default().into(),
+        _ => Packet::Pingreq,
+    };
+    let bytes = packet.to_bytes(stage.version);
+    Ok((peer, bytes))
 }
 
 fn a_packet_with_other_flags_closes_the_connection(stage: &Stage<'_>) -> Outcome {
-    for good in packets(stage) {
-        let first = good.first().copied().unwrap_or_default();
+    for first in WITH_FIXED_FLAGS {
+        let (mut peer, good) = due(stage, first)?;
+        peer.send_bytes(&good)?;
+        match first {
+            first::DISCONNECT => peer.closed_without_a_word()?,
+            _ => peer.ping()?,
+        }
         for flags in [0x01, 0x02, 0x04, 0x08, 0x0F] {
-            let mut bad = good.clone();
+            let (mut peer, mut bad) = due(stage, first)?;
             if let Some(byte) = bad.first_mut() {
-                *byte = first ^ flags;
+                *byte ^= flags;
             }
-            let mut peer = stage.client("b")?;
-            // The connection is one on which the packet itself would be fine.
-            let id = if first & 0xF0 == first::PUBREL & 0xF0 { 1 } else { 9 };
-            peer.send(Publish::new(stage.topic("o"), "x").qos(2).id(id))?;
-            peer.ack(first::PUBREC, id)?;
             peer.send_bytes(&bad)?;
             let what = format!("a packet that begins with 0x{:02X}", first ^ flags);
             peer.refused(&[reason::MALFORMED, reason::PROTOCOL_ERROR]).map_err(|fault| fault.about(&what))?;
@@ -139,6 +164,44 @@ fn the_broker_uses_identifiers_that_are_free(stage: &Stage<'_>) -> Outcome {
     same("the number of identifiers in flight", &ids.len(), &open.len())
 }
 
+/// The next message. A broker may wait for the identifier that comes next in its order, so the message that holds it
+/// is acknowledged when none comes.
+fn next_or_free(subscriber: &mut Peer, held: &mut Option<Publish>) -> Outcome<Publish> {
+    if let Some(message) = subscriber.message_within(Duration::from_secs(1))? {
+        return Ok(message);
+    }
+    held.take().map_or(Ok(()), |held| subscriber.acknowledge(&held))?;
+    subscriber.message()
+}
+
+/// So many messages that a counter of two bytes comes round, while the first is not acknowledged.
+fn an_identifier_that_is_held_is_passed_over(stage: &Stage<'_>) -> Outcome {
+    let topic = stage.topic("t");
+    let mut subscriber = stage.client("s")?;
+    subscriber.subscribe(&topic, 1)?;
+    let (mut publisher, connack) = stage.accepted(stage.connect("p"))?;
+    let window = connack.properties.number(property::RECEIVE_MAXIMUM).unwrap_or(100).min(100) as u16;
+    publisher.publish(Publish::new(&topic, "held").qos(1))?;
+    let mut held = Some(subscriber.message()?);
+    let batch: Vec<u8> =
+        (1..=window).flat_map(|id| Publish::new(&topic, "x").qos(1).id(id).to_bytes(stage.version)).collect();
+    for _ in 0..=(u16::MAX / window) {
+        publisher.send_bytes(&batch)?;
+        for _ in 0..window {
+            let message = next_or_free(&mut subscriber, &mut held)?;
+            ensure(held.as_ref().is_none_or(|held| held.packet_id != message.packet_id), || {
+                format!("identifier {:?} came for a new message while an older one has it", message.packet_id)
+            })?;
+            subscriber.acknowledge(&message)?;
+        }
+        for id in 1..=window {
+            publisher.pick_ack(first::PUBACK, id)?;
+        }
+    }
+    held.map_or(Ok(()), |held| subscriber.acknowledge(&held))?;
+    subscriber.quiet()
+}
+
 fn a_message_at_qos_0_has_no_identifier(stage: &Stage<'_>) -> Outcome {
     let topic = stage.topic("t");
     let mut subscriber = stage.client("s")?;
@@ -167,6 +230,11 @@ fn acknowledgements_repeat_the_identifier(stage: &Stage<'_>) -> Outcome {
         peer.send(Ack::new(first::PUBREL, id))?;
         peer.ack(first::PUBCOMP, id)?;
     }
+    // Several at a time, so that the last identifier that was read does not do.
+    let ids = [7, 3, 5];
+    let together = ids.map(|id| Publish::new(&topic, "x").qos(1).id(id).to_bytes(stage.version));
+    peer.send_bytes(&together.concat())?;
+    ids.iter().try_for_each(|id| peer.pick_ack(first::PUBACK, *id).map(drop))?;
     // And in PUBREL, which the broker sends.
     let mut subscriber = stage.client("s")?;
     subscriber.subscribe(&topic, 2)?;

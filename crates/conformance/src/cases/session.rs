@@ -1,10 +1,10 @@
 //! 3.1.2 and 4.1: sessions begin, go on, and end.
 
 use super::cases;
-use crate::outcome::{Outcome, ensure, same};
+use crate::outcome::{Outcome, ensure, not_shown, same};
 use crate::peer::Peer;
 use crate::stage::Stage;
-use crate::wire::{Connect, Disconnect, Property, Publish, property, reason};
+use crate::wire::{Ack, Connect, Disconnect, Property, Publish, first, property, reason};
 use std::time::{Duration, Instant};
 
 cases! {
@@ -12,14 +12,19 @@ cases! {
     V5 "MQTT-3.1.2-5" a_lasting_session_is_made_and_resumed;
     V311 "MQTT-3.1.2-4" a_session_keeps_all_that_belongs_to_it;
     V5 "MQTT-3.1.2-5" a_session_keeps_all_that_belongs_to_it;
+    V311 "MQTT-3.1.2-4" a_take_over_goes_on_with_the_session;
+    V5 "MQTT-3.1.2-5" a_take_over_goes_on_with_the_session;
     V5 "MQTT-3.1.2-6" without_a_session_one_is_made;
     V311 "MQTT-3.1.2-5" what_matches_is_stored_while_the_client_is_away;
     V311 "MQTT-3.1.2-6" a_clean_session_begins_and_ends_with_its_connection;
     V5 "MQTT-3.1.2-4" a_clean_start_discards_the_session;
     V5 "MQTT-3.1.4-4" a_clean_start_discards_the_session;
+    V311 "MQTT-3.1.2-6" a_clean_start_forgets_what_was_on_its_way;
+    V5 "MQTT-3.1.2-4" a_clean_start_forgets_what_was_on_its_way;
     V311 "MQTT-3.1.4-3" a_clean_session_begins_and_ends_with_its_connection;
     V311 "MQTT-3.1.2-7" retained_messages_outlive_sessions;
     V5 "MQTT-3.1.2-23" a_session_with_an_expiry_is_kept;
+    V5 "MQTT-3.1.2-23" the_expiry_counts_from_the_end_of_the_connection;
     V311 "MQTT-3.1.3-2" the_client_id_names_the_session;
     V5 "MQTT-3.1.3-2" the_client_id_names_the_session;
     V311 "MQTT-3.1.4-2" a_client_that_is_connected_is_taken_over;
@@ -46,6 +51,7 @@ fn is_there(stage: &Stage<'_>, connect: Connect, topic: &str) -> Outcome<(bool, 
     ensure(has == connack.session_present, || {
         format!("session present is {}, and its subscription {has}", connack.session_present)
     })?;
+    ensure(has || got.is_empty(), || format!("{got:?} came of a session that is not there"))?;
     Ok((connack.session_present, peer))
 }
 
@@ -125,6 +131,55 @@ fn a_clean_start_discards_the_session(stage: &Stage<'_>) -> Outcome {
     same("session present of the session that it began", &connack.session_present, &true)
 }
 
+/// A message that is not acknowledged, one that waits, and an identifier that is not released: of a client that is
+/// gone, and of one that is connected still.
+fn a_clean_start_forgets_what_was_on_its_way(stage: &Stage<'_>) -> Outcome {
+    let (topic, own) = (stage.topic("t"), stage.topic("own"));
+    let mut witness = stage.client("w")?;
+    witness.subscribe(&own, 2)?;
+    let mut publisher = stage.client("p")?;
+    for is_gone in [true, false] {
+        let mut old = stage.open(stage.lasting("s"))?;
+        old.subscribe(&topic, 1)?;
+        publisher.publish(Publish::new(&topic, "in flight").qos(1))?;
+        old.message()?;
+        old.send(Publish::new(&own, "old").qos(2).id(9))?;
+        old.ack(first::PUBREC, 9)?;
+        if is_gone {
+            old.vanish()?;
+            publisher.publish(Publish::new(&topic, "waiting").qos(1))?;
+        }
+        let (present, mut clean) = is_there(stage, stage.connect("s"), &topic)?;
+        same("session present of a clean start", &present, &false)?;
+        // The identifier means nothing any more, so this is a new message.
+        clean.publish(Publish::new(&own, "new").qos(2).id(9))?;
+        publisher.publish(Publish::new(&own, "marker").qos(2))?;
+        let got = witness.until("marker")?;
+        ensure(got.iter().any(|one| one.payload == b"new"), || {
+            "a message was taken for one of the session that was discarded".to_owned()
+        })?;
+        clean.disconnect()?;
+    }
+    Ok(())
+}
+
+/// The client comes back before its old connection is gone.
+fn a_take_over_goes_on_with_the_session(stage: &Stage<'_>) -> Outcome {
+    let topic = stage.topic("t");
+    let mut old = stage.open(stage.lasting("s"))?;
+    old.subscribe(&topic, 1)?;
+    let mut publisher = stage.client("p")?;
+    publisher.publish(Publish::new(&topic, "in flight").qos(1))?;
+    old.message()?;
+    let (mut new, connack) = stage.accepted(stage.lasting("s"))?;
+    same("session present", &connack.session_present, &true)?;
+    publisher.publish(Publish::new(&topic, "live").qos(1))?;
+    for payload in ["in flight", "live"] {
+        same("what comes", &new.receive()?.payload, &payload.as_bytes().to_vec())?;
+    }
+    new.quiet()
+}
+
 fn retained_messages_outlive_sessions(stage: &Stage<'_>) -> Outcome {
     let topic = stage.topic("t");
     stage.will_retain(&topic);
@@ -150,6 +205,28 @@ fn a_session_with_an_expiry_is_kept(stage: &Stage<'_>) -> Outcome {
         same("session present", &present, &true)?;
     }
     Ok(())
+}
+
+/// Connected for longer than the session may live without a connection, and back a second after.
+fn the_expiry_counts_from_the_end_of_the_connection(stage: &Stage<'_>) -> Outcome {
+    let topic = stage.topic("t");
+    let lives = Duration::from_secs(4);
+    let mut connect = Connect { clean: false, ..stage.connect("s") };
+    connect.properties.push(Property::four(property::SESSION_EXPIRY, lives.as_secs() as u32));
+    let opened = Instant::now();
+    let mut peer = stage.open(connect.clone())?;
+    peer.subscribe(&topic, 1)?;
+    stage.until(opened, lives + Duration::from_secs(1));
+    peer.ping()?;
+    // The broker cannot know before this moment that the client is gone.
+    let start = Instant::now();
+    peer.vanish()?;
+    stage.until(start, Duration::from_secs(1));
+    let (present, _) = is_there(stage, connect, &topic)?;
+    if start.elapsed() >= lives {
+        return not_shown("the machine is so busy that the session could have ended");
+    }
+    same("session present", &present, &true)
 }
 
 /// Two clients whose ids differ in case, or by a letter, have nothing to do with each other.
@@ -191,7 +268,7 @@ fn a_session_keeps_all_that_belongs_to_it(stage: &Stage<'_>) -> Outcome {
     let mut witness = stage.client("w")?;
     witness.subscribe(stage.topic("own"), 2)?;
     peer.send(Publish::new(stage.topic("own"), "own").qos(2).id(9))?;
-    peer.ack(crate::wire::first::PUBREC, 9)?;
+    peer.ack(first::PUBREC, 9)?;
     let mut publisher = stage.client("p")?;
     publisher.publish(Publish::new(&topic, "in flight").qos(1))?;
     peer.message()?;
@@ -203,9 +280,9 @@ fn a_session_keeps_all_that_belongs_to_it(stage: &Stage<'_>) -> Outcome {
     }
     // The same identifier, not released yet: a repeat, and no second message.
     peer.send(Publish::new(stage.topic("own"), "own").qos(2).id(9).again())?;
-    peer.ack(crate::wire::first::PUBREC, 9)?;
-    peer.send(crate::wire::Ack::new(crate::wire::first::PUBREL, 9))?;
-    peer.ack(crate::wire::first::PUBCOMP, 9)?;
+    peer.ack(first::PUBREC, 9)?;
+    peer.send(Ack::new(first::PUBREL, 9))?;
+    peer.ack(first::PUBCOMP, 9)?;
     publisher.publish(Publish::new(stage.topic("own"), "marker").qos(2))?;
     same("how often the witness got it", &witness.until("marker")?.len(), &1)?;
     publisher.publish(Publish::new(&topic, "live").qos(1))?;

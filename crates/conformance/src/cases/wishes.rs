@@ -1,7 +1,7 @@
 //! 3.1.2.11: what a client asks for in the properties of CONNECT.
 
 use super::cases;
-use crate::outcome::{Outcome, ensure, not_shown, same};
+use crate::outcome::{Outcome, ensure, failed, not_shown, same};
 use crate::stage::Stage;
 use crate::wire::property::{self, Properties};
 use crate::wire::{Ack, Connect, Packet, Property, Publish, Subscribe, Subscription, Unsubscribe, first};
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 cases! {
     V5 "MQTT-3.1.2-24" nothing_larger_than_the_client_takes_is_sent;
+    V5 "MQTT-3.1.2-24" no_answer_is_larger_than_the_client_takes;
     V5 "MQTT-3.1.2-25" a_message_that_is_too_large_counts_as_delivered;
     V5 "MQTT-3.1.2-26" no_alias_above_the_client_s_maximum_is_sent;
     V5 "MQTT-3.1.2-27" no_alias_is_sent_to_a_client_that_takes_none;
@@ -55,6 +56,40 @@ fn nothing_larger_than_the_client_takes_is_sent(stage: &Stage<'_>) -> Outcome {
         )
     })?;
     same("the number of messages", &got.len(), &expected.len())
+}
+
+/// SUBACK and UNSUBACK have a byte for each filter. What a broker does instead is its own choice: it may leave the
+/// answer out, or close.
+fn no_answer_is_larger_than_the_client_takes(stage: &Stage<'_>) -> Outcome {
+    let limit = 100;
+    let names: Vec<String> = (0..150).map(|number| stage.topic(&number.to_string())).collect();
+    let filters = |count| names.iter().take(count).map(|name| Subscription::new(name, 0)).collect();
+    let requests = |count| -> [Packet; 2] {
+        let subscribe = Subscribe { packet_id: 1, properties: Vec::new(), subscriptions: filters(count) };
+        [subscribe.into(), Unsubscribe::new(1, names.iter().take(count)).into()]
+    };
+    let answer = |request: Packet, maximum: u32| -> Outcome<Option<Packet>> {
+        let limit = Property::four(property::MAXIMUM_PACKET_SIZE, maximum);
+        let mut peer = stage.open(stage.connect("c").with(limit))?;
+        peer.send(request)?;
+        peer.send(Packet::Pingreq)?;
+        peer.closed_or_packet()
+    };
+    for (small, large) in requests(20).into_iter().zip(requests(150)) {
+        for (request, maximum) in [(small, limit), (large.clone(), u32::MAX)] {
+            match answer(request, maximum)? {
+                Some(Packet::Suback(_) | Packet::Unsuback(_)) => {}
+                other => return not_shown(format!("{other:?} came for a request whose answer would fit")),
+            }
+        }
+        if let Some(packet) = answer(large, limit)? {
+            let size = packet.to_bytes(stage.version).len();
+            ensure(size <= limit as usize, || {
+                format!("{} of {size} bytes came to a client that takes {limit}", packet.name())
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// With room for one message in flight: were the large one in flight, the small one could not come.
@@ -169,7 +204,7 @@ fn words(stage: &Stage<'_>, properties: &[Property]) -> Outcome<usize> {
             Some(Packet::Ack(ack)) => ack.properties,
             Some(Packet::Suback(suback)) => suback.properties,
             Some(Packet::Unsuback(unsuback)) => unsuback.properties,
-            Some(other) => return crate::outcome::failed(format!("{other:?} came where an answer was due")),
+            Some(other) => return failed(format!("{other:?} came where an answer was due")),
         };
         let is_a_word = |one: &&Property| matches!(one.id, property::REASON_STRING | property::USER_PROPERTY);
         count += properties.iter().filter(is_a_word).count();

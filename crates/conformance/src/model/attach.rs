@@ -4,7 +4,7 @@ use super::broker::Broker;
 use super::connection::Phase;
 use super::reader::{Read, protocol_error};
 use super::rule::Rule::{V5, V311};
-use super::session::{Lasting, Session};
+use super::session::{InFlight, Lasting, Session};
 use crate::wire::property::{Properties, SESSION_EXPIRY, WILL_DELAY};
 use crate::wire::{Connect, Disconnect, Version, reason};
 use std::time::Duration;
@@ -21,6 +21,9 @@ impl Broker {
         if self.keeps(&[V5("MQTT-3.1.4-3")]) {
             self.dismiss(old, reason::SESSION_TAKEN_OVER, "the client has a new connection");
         }
+        if !self.keeps(&[V5("MQTT-3.1.3-9: take-over")]) {
+            self.publish_will(client_id);
+        }
         self.close(old);
     }
 
@@ -28,11 +31,9 @@ impl Broker {
     pub(super) fn attach(&mut self, number: u64, connect: &Connect) -> bool {
         let rules = self.rules;
         let client_id = &connect.client_id;
-        let mut carried = Vec::new();
+        let mut carried = (Vec::new(), Vec::new());
         if self.begins_anew(connect.clean) {
-            if !rules.keep(&[V5("MQTT-4.4.0-1: after a clean start")]) {
-                carried = self.sessions.get(client_id).map(|one| one.in_flight.clone()).unwrap_or_default();
-            }
+            carried = self.carried(client_id);
             self.end_session(client_id);
         }
         let present = self.sessions.contains_key(client_id);
@@ -49,7 +50,8 @@ impl Broker {
             session.will_due = None;
             session.will = will;
         }
-        session.in_flight.extend(carried);
+        session.in_flight.extend(carried.0);
+        session.received.extend(carried.1);
         self.forget_on_resuming(number, client_id);
         present
     }
@@ -66,6 +68,21 @@ impl Broker {
             ]),
             false => !self.keeps(&[V5("MQTT-3.1.2-5")]),
         }
+    }
+
+    /// What a clean start leaves of an earlier session: no message and no identifier, unless that is broken.
+    fn carried(&self, client_id: &[u8]) -> (Vec<InFlight>, Vec<u16>) {
+        let messages = &[
+            V311("MQTT-3.1.2-6: messages"),
+            V5("MQTT-3.1.2-4: messages"),
+            V5("MQTT-4.4.0-1: after a clean start"),
+        ];
+        let identifiers = &[V311("MQTT-3.1.2-6: identifiers"), V5("MQTT-3.1.2-4: identifiers")];
+        let Some(session) = self.sessions.get(client_id) else { return (Vec::new(), Vec::new()) };
+        (
+            if self.keeps(messages) { Vec::new() } else { session.in_flight.clone() },
+            if self.keeps(identifiers) { Vec::new() } else { session.received.clone() },
+        )
     }
 
     /// How long the session is to last behind its connection.
@@ -165,6 +182,9 @@ impl Broker {
         let expires = rules.keep(&[V5("MQTT-4.1.0-2")]);
         session.ends = match lasting {
             Lasting::For(time) if !rules.keep(&[V5("MQTT-4.1.0-2: early")]) => Some(now + time / 10),
+            Lasting::For(time) if !rules.keep(&[V5("MQTT-3.1.2-23: from CONNECT on")]) => {
+                Some(session.since + time)
+            }
             Lasting::For(time) if expires => Some(now + time),
             _ => None,
         };

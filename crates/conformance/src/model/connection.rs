@@ -1,7 +1,7 @@
 //! One connection as the broker sees it: what its CONNECT agreed, and what is sent on it.
 
 use super::broker::Broker;
-use super::rule::Rule::{self, V5};
+use super::rule::Rule::{self, V5, V311};
 use super::rule::Rules;
 use super::websocket;
 use super::{Door, SERVER_KEEP_ALIVE};
@@ -145,8 +145,12 @@ impl Broker {
         if !rules.keep(&[V5("MQTT-2.2.2-1")]) && has_no_property(&packet) {
             bytes = packet.to_bytes(Version::V311);
         }
-        if bytes.len() > connection.maximum_packet_size && rules.keep(&[V5("MQTT-3.1.2-24")]) {
+        let fits = bytes.len() <= connection.maximum_packet_size;
+        if !fits && rules.keep(&[V5("MQTT-3.1.2-24"), V5("MQTT-3.1.2-24: answers")]) {
             return;
+        }
+        if !rules.keep(&[V311("MQTT-3.1.2-24: both ways"), V5("MQTT-3.1.2-22: both ways")]) {
+            connection.last_heard = self.now;
         }
         if holds {
             connection.held_back.push(bytes);

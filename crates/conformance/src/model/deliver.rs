@@ -149,8 +149,12 @@ impl Broker {
         if outgoing.message.is_expired(now) && rules.keep(&[V5("MQTT-3.3.2-5")]) {
             return Some(());
         }
-        let packet_id =
-            if rules.keep(rules_of_identifiers(outgoing.qos)) { session.new_packet_id() } else { 1 };
+        let passes_over = rules.keep(&[V311("MQTT-2.3.1-4: around"), V5("MQTT-2.2.1-4: around")]);
+        let packet_id = if rules.keep(rules_of_identifiers(outgoing.qos)) {
+            session.new_packet_id(passes_over)
+        } else {
+            1
+        };
         let dup = self.dup_of_first(&outgoing);
         let sent = self.send_publish(number, &outgoing, Some(packet_id), dup);
         let session = self.sessions.get_mut(client_id)?;

@@ -125,11 +125,11 @@ impl Session {
         }
     }
 
-    /// A packet identifier that no exchange of this session uses.
-    pub(super) fn new_packet_id(&mut self) -> u16 {
+    /// A packet identifier that no exchange of this session uses; one that does not pass over those in use may.
+    pub(super) fn new_packet_id(&mut self, passes_over: bool) -> u16 {
         loop {
             self.last_id = self.last_id.checked_add(1).unwrap_or(1);
-            if self.in_flight.iter().all(|one| one.packet_id != self.last_id) {
+            if !passes_over || self.in_flight.iter().all(|one| one.packet_id != self.last_id) {
                 return self.last_id;
             }
         }
