@@ -1,4 +1,5 @@
 //! A broker that looks at nothing it need not look at, and is wrong in one of a few simple ways.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broker for tests")]
 
 use aldis_conformance::wire::{frame, take_frame};
 use std::io::{Read, Write};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 /// How it is wrong.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Way {
+pub(crate) enum Way {
     /// It closes every connection at once.
     Closes,
     /// It reads, and never says anything.
@@ -22,7 +23,7 @@ pub enum Way {
 }
 
 /// Starts one on a port of its own. It runs until the process ends.
-pub fn start(way: Way) -> SocketAddr {
+pub(crate) fn start(way: Way) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -52,6 +53,8 @@ struct Broker {
 struct Client {
     level: u8,
     id: Vec<u8>,
+    /// The topic of its will.
+    will: Option<String>,
     /// It has had its first PINGRESP.
     tired: bool,
 }
@@ -71,12 +74,15 @@ impl Broker {
     fn serve(&self, mut stream: TcpStream) {
         let mut client = Client::default();
         let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
-        while self.way != Way::Closes {
-            let Ok(count @ 1..) = stream.read(&mut chunk) else { break };
+        if self.way == Way::Closes {
+            return;
+        }
+        while let Ok(count @ 1..) = stream.read(&mut chunk) {
             bytes.extend_from_slice(&chunk[..count]);
             if self.way == Way::Refuses && client.tired {
-                let name = String::from_utf8_lossy(&client.id[..client.id.len() - 1]).into_owned();
-                self.publish(format!("{name}/will").as_bytes(), 0, b"will");
+                if let Some(will) = client.will {
+                    self.publish(will.as_bytes(), 0, b"will");
+                }
                 break;
             }
             while let Some((first, body)) = next_packet(&mut bytes) {
@@ -98,6 +104,12 @@ impl Broker {
 
     /// Answers with success; none if the connection is to be closed.
     fn answer(&self, first: u8, body: &[u8], client: &mut Client, mut stream: &TcpStream) -> Option<()> {
+        let early = client.level == 0 && first >> 4 != 1;
+        match self.way {
+            Way::Refuses if early => return None,
+            Way::Tires if early => return Some(()),
+            _ => {}
+        }
         let is_5 = client.level == 5;
         let id = body.get(..2).unwrap_or(&[0, 1]);
         let plain = |first: u8| [&[first, 2][..], id].concat();
@@ -127,6 +139,10 @@ impl Broker {
         let id = body.get(6 + name + properties..).unwrap_or_default();
         let length = usize::from(id.get(1).copied().unwrap_or(0));
         client.id = id.get(2..2 + length).unwrap_or_default().to_vec();
+        // The grid's wills have such topics.
+        let has_will = body.get(3 + name).is_some_and(|flags| flags & 4 != 0);
+        let topic = String::from_utf8_lossy(client.id.strip_suffix(b"a").unwrap_or_default()) + "/will";
+        client.will = has_will.then(|| topic.into_owned());
         let served = client.is_prepared() || client.is_witness();
         match self.way {
             Way::Refuses if !served => None,
