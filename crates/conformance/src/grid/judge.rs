@@ -6,11 +6,11 @@ use super::form::Form;
 use crate::outcome::{Outcome, failed};
 use crate::peer::{Frame, Peer};
 use crate::wire::{Packet, decode_from_broker, first};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-/// How long a broker may take to close before it is asked whether it still serves. That it answers is the
-/// proof that it does; nobody has to wait for the whole patience to know it.
-const BEFORE_ASKING: Duration = Duration::from_millis(400);
+/// The part of the patience in which a broker may close before it is asked whether it still serves. That it
+/// answers is the proof that it does; nobody has to wait for the whole patience to know it.
+const BEFORE_ASKING: u32 = 25;
 
 /// What is listened for after a packet.
 pub(super) struct Judge<'a> {
@@ -50,7 +50,7 @@ impl Judge<'_> {
 
     /// Closed, and nothing said that does not fit. A PINGREQ before it may have been answered.
     fn closed(&mut self, codes: &[u8]) -> Outcome {
-        let mut deadline = Instant::now() + BEFORE_ASKING;
+        let mut deadline = Instant::now() + self.peer.patience / BEFORE_ASKING;
         let (mut asked, mut pings, mut said) = (false, 0, false);
         loop {
             match self.peer.frame(deadline)? {
@@ -58,9 +58,7 @@ impl Judge<'_> {
                 Frame::Nothing if asked => return failed("the connection was not closed"),
                 Frame::Nothing => {
                     asked = true;
-                    if !self.is_first() {
-                        self.peer.send(Packet::Pingreq)?;
-                    }
+                    self.peer.send(Packet::Pingreq)?;
                     deadline = self.deadline();
                 }
                 Frame::Whole(first::PINGRESP, _) if pings < self.before => pings += 1,

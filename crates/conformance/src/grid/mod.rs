@@ -150,16 +150,18 @@ fn in_state(version: Version, form: Form, state: State, flawed: &Flawed) -> Opti
     if form == Form::Connect && !state.is_first(form) {
         // A second CONNECT is wrong whatever is in it. 3.1 does not speak of it.
         let closed = if version == Version::V31 { Expect::Open } else { Expect::Closed(expect::SECOND) };
-        let wanted = !allowed || plain;
+        let wanted = plain || !allowed && version != Version::V31;
         return wanted.then_some((Clause("MQTT-3.1.0-2", "MQTT-3.1.0-2"), closed));
     }
     if form != Form::Connect && state.is_first(form) {
         let wanted = !allowed || plain;
         return wanted.then_some((Clause("MQTT-3.1.0-1", "MQTT-3.1.0-1"), Expect::Closed(expect::FIRST)));
     }
-    // The borders are the same whatever else the connection does.
-    if allowed && !plain && matches!(state, State::InExchange | State::Subscribed) {
-        return None;
-    }
-    Some((flawed.clause, flawed.expect))
+    // The borders are the same whatever else the connection does; what is open shows little more than once.
+    let once = matches!(state, State::First | State::Connected);
+    let wanted = match flawed.expect {
+        Expect::Open => once,
+        _ => plain || !allowed || !matches!(state, State::InExchange | State::Subscribed),
+    };
+    wanted.then_some((flawed.clause, flawed.expect))
 }
