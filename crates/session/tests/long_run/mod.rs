@@ -144,6 +144,9 @@ pub struct Run<C> {
     offered: u64,
     pub client: Client,
     honest: bool,
+    /// What is done to the packets on their way to the client: nothing, unless somebody wants to know
+    /// whether that is noticed.
+    pub spoil: fn(Vec<Seen>) -> Vec<Seen>,
 }
 
 impl<C: Choose> Run<C> {
@@ -173,6 +176,7 @@ impl<C: Choose> Run<C> {
             offered: 0,
             client: Client::default(),
             honest,
+            spoil: |seen| seen,
         }
     }
 
@@ -336,7 +340,7 @@ impl<C: Choose> Run<C> {
 
     fn read(&mut self) {
         let Some(peer) = &mut self.peer else { return };
-        for seen in peer.read() {
+        for seen in (self.spoil)(peer.read()) {
             if self.honest {
                 self.client.see(seen, &self.terms, self.limits.in_flight);
             }
