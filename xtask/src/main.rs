@@ -1,5 +1,6 @@
 //! The project's own tools, started as `cargo xtask`: `test` runs every test, `tidy` holds the style,
-//! `bench` measures what a message costs, `conformance` tests any broker by the statements of the standards.
+//! `bench` measures what a message costs, `conformance` tests any broker by the statements of the standards,
+//! `fuzz` runs the fuzz targets.
 //!
 //! Nothing here is part of the broker, and the broker needs nothing of it.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to a terminal")]
@@ -8,6 +9,7 @@
 mod arguments;
 mod bench;
 mod conformance;
+mod fuzz;
 mod markers;
 mod process;
 mod repository;
@@ -24,6 +26,7 @@ COMMAND
   bench   measure the broker against a bare relay and write docs/performance.md
   conformance
           test any broker against every statement of MQTT 3.1.1 and 5.0
+  fuzz    run the fuzz targets for as long as you like
 
 `cargo xtask COMMAND --help` tells the options of one.";
 
@@ -36,12 +39,13 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::main(rest),
         Some("bench") => bench::main(rest),
         Some("conformance") => conformance::main(rest),
+        Some("fuzz") => fuzz::main(rest),
         Some("--help" | "-h" | "help") | None => {
             println!("{HELP}");
             Ok(true)
         }
         Some(other) => {
-            Err(format!("there is no command `{other}`; there are test, tidy, bench and conformance"))
+            Err(format!("there is no command `{other}`; there are test, tidy, bench, conformance and fuzz"))
         }
     };
     match outcome {

@@ -17,7 +17,7 @@ pub(crate) mod setting;
 pub(crate) mod units;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aldis_server::{Authentication, DEFAULT_PORT, Listener, PasswordFile, Settings};
@@ -80,7 +80,22 @@ pub fn load_with(
     arguments: &Arguments,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Config, ConfigError> {
-    let draft = layers::read(arguments, environment)?;
+    whole(layers::read(arguments, environment)?)
+}
+
+/// Reads one layer over the defaults: what is in a file. `path` is named in errors, and relative paths are
+/// relative to its folder.
+///
+/// # Errors
+/// The first thing that is wrong, as one sentence.
+pub fn load_contents(contents: Vec<u8>, path: &Path) -> Result<Config, ConfigError> {
+    let mut draft = Draft::default();
+    layers::read_contents(contents, path, &mut draft)?;
+    whole(draft)
+}
+
+/// Checks what must fit together, with the default listeners where none are set.
+fn whole(draft: Draft) -> Result<Config, ConfigError> {
     let listeners = draft.listen.clone().unwrap_or_else(|| Listener::loopback(DEFAULT_PORT));
     if let Some(address) = draft.metrics
         && let Some(listener) = listeners.iter().find(|listener| listen::collide(listener.address, address))

@@ -53,6 +53,20 @@ fn unknown_names_are_refused_with_the_nearest_right_one() {
     );
 }
 
+/// A file may hold anything, and what is wrong with it goes to a terminal and into a log of lines.
+#[test]
+fn a_control_character_in_a_file_is_shown_and_not_sent_to_the_terminal() {
+    assert_eq!(
+        refused_file("\"a\\nb\\u001b[2J\" = 1\n"),
+        "unknown setting \"a\\nb\\u{1b}[2J\" in FILE line 1; docs/configuration.md lists all settings"
+    );
+    for contents in ["limits.queue_messages = 1\u{6}0\n", "listen = [\"tcp://\\u0007\"]\n", "a = \u{1b}[2J\n"]
+    {
+        let sentence = refused_file(contents);
+        assert!(!sentence.contains(char::is_control), "{sentence:?}");
+    }
+}
+
 /// Names that people bring from mosquitto.conf and from other brokers, and what they are told.
 const NAMES_FROM_ELSEWHERE: &[(&str, &str)] = &[
     ("port", "did you mean \"listen\"? It takes URLs: listen = [\"tcp://127.0.0.1:1883\"]"),

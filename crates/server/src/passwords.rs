@@ -77,7 +77,7 @@ impl PasswordFile {
             let bad = |what| PasswordFileError::BadLine { file: path.to_owned(), line: number, what };
             let Some((user, password)) = parse_line(line, path).map_err(bad)? else { continue };
             if let Some(first) = first_lines.insert(user.clone(), number) {
-                let what = format!("the user \"{user}\" is already in line {first}; remove one of the two");
+                let what = format!("the user {user:?} is already in line {first}; remove one of the two");
                 return Err(bad(what));
             }
             users.insert(user, password);
@@ -247,9 +247,10 @@ fn parse_line(line: &[u8], path: &Path) -> Result<Option<(Box<str>, StoredPasswo
 }
 
 fn parse_password(text: &str, user: &str, path: &Path) -> Result<StoredPassword, String> {
-    let renew = format!("write the line anew with: mosquitto_passwd {} '{user}'", path.display());
+    let renew =
+        format!("write the line anew with: mosquitto_passwd {} '{}'", path.display(), user.escape_debug());
     if text.is_empty() {
-        return Err(format!("user \"{user}\" has no password hash; {renew}"));
+        return Err(format!("user {user:?} has no password hash; {renew}"));
     }
     let mut fields = text.split('$');
     let (before, kind) = (fields.next(), fields.next());
@@ -257,22 +258,24 @@ fn parse_password(text: &str, user: &str, path: &Path) -> Result<StoredPassword,
         (Some(""), Some("6")) => Scheme::Sha512,
         (Some(""), Some("7")) => {
             let iterations = fields.next().unwrap_or_default();
-            parse_iterations(iterations).map_err(|what| format!("user \"{user}\": {what}; {renew}"))?
+            parse_iterations(iterations).map_err(|what| format!("user {user:?}: {what}; {renew}"))?
         }
-        (Some(""), Some(kind)) if kind.starts_with("argon2") => {
+        // Each by its name: what else begins so could be a password.
+        (Some(""), Some(kind @ ("argon2d" | "argon2i" | "argon2id"))) => {
             return Err(format!(
-                "user \"{user}\" has an {kind} hash, which this version does not read; write the line \
-                 anew with: mosquitto_passwd -H sha512-pbkdf2 {} '{user}'",
-                path.display()
+                "user {user:?} has an {kind} hash, which this version does not read; write the line \
+                 anew with: mosquitto_passwd -H sha512-pbkdf2 {} '{}'",
+                path.display(),
+                user.escape_debug()
             ));
         }
         _ => {
             return Err(match foreign_kind(text) {
                 Some(kind) => {
-                    format!("user \"{user}\" has a hash of kind {kind}, which is not Mosquitto's; {renew}")
+                    format!("user {user:?} has a hash of kind {kind}, which is not Mosquitto's; {renew}")
                 }
                 None => format!(
-                    "user \"{user}\" has a password in plain text; convert the file with: mosquitto_passwd -U {}",
+                    "user {user:?} has a password in plain text; convert the file with: mosquitto_passwd -U {}",
                     path.display()
                 ),
             });
@@ -280,18 +283,16 @@ fn parse_password(text: &str, user: &str, path: &Path) -> Result<StoredPassword,
     };
     let (Some(salt), Some(hash), None) = (fields.next(), fields.next(), fields.next()) else {
         let shape = if scheme == Scheme::Sha512 { "$6$salt$hash" } else { "$7$iterations$salt$hash" };
-        return Err(format!("user \"{user}\": the hash is not of the form {shape}; {renew}"));
+        return Err(format!("user {user:?}: the hash is not of the form {shape}; {renew}"));
     };
     let salt = STANDARD.decode(salt).ok().filter(|salt| (1..=MAX_SALT_BYTES).contains(&salt.len()));
     let Some(salt) = salt else {
-        return Err(format!(
-            "user \"{user}\": the salt is not base64 of 1 to {MAX_SALT_BYTES} bytes; {renew}"
-        ));
+        return Err(format!("user {user:?}: the salt is not base64 of 1 to {MAX_SALT_BYTES} bytes; {renew}"));
     };
     let hash = STANDARD.decode(hash).ok().and_then(|hash| <[u8; HASH_BYTES]>::try_from(hash).ok());
     let Some(hash) = hash else {
         return Err(format!(
-            "user \"{user}\": the hash is not base64 of {HASH_BYTES} bytes, so it was cut or changed; {renew}"
+            "user {user:?}: the hash is not base64 of {HASH_BYTES} bytes, so it was cut or changed; {renew}"
         ));
     };
     Ok(StoredPassword { scheme, salt: salt.into_boxed_slice(), hash })

@@ -56,6 +56,29 @@ fn comments_blank_lines_carriage_returns_and_a_missing_last_newline_are_fine() {
 }
 
 #[test]
+fn a_control_character_in_a_user_name_is_shown_and_not_sent_to_the_terminal() {
+    assert_eq!(
+        sentence("a\tb\u{1b}[2J:secret"),
+        "password file /etc/aldis/users line 1: user \"a\\tb\\u{1b}[2J\" has a password in plain text; \
+         convert the file with: mosquitto_passwd -U /etc/aldis/users"
+    );
+    for line in ["a\tb:", "a\tb:$7$x", "a\tb:$6$", "a\tb:$argon2id$", "a\tb:$2y$"] {
+        assert!(!sentence(line).contains(char::is_control), "{line:?}");
+    }
+    let twice = line_of("alice").replace("alice", "a\tb");
+    assert!(!sentence(&format!("{twice}\n{twice}")).contains(char::is_control));
+}
+
+#[test]
+fn a_password_that_begins_like_a_kind_of_hash_is_not_shown() {
+    for password in ["$argon2Secret", "$argon2$Secret", "$argon2idSecret$x"] {
+        let sentence = sentence(&format!("alice:{password}"));
+        assert!(!sentence.contains("Secret"), "{sentence}");
+        assert!(sentence.contains("has a password in plain text"), "{sentence}");
+    }
+}
+
+#[test]
 fn an_empty_file_is_legal_and_lets_nobody_in() {
     let file = parse("").unwrap();
     assert!(file.is_empty());

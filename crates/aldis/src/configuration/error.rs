@@ -139,6 +139,26 @@ pub enum ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_sentence(&mut OneLine(out))
+    }
+}
+
+/// Shows control characters instead of passing them on: what a file or a variable holds ends up in the error, and
+/// that on a terminal and in a log of lines.
+struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.split_inclusive(char::is_control).try_for_each(|piece| {
+            let end = piece.chars().next_back().filter(|last| last.is_control());
+            self.0.write_str(piece.strip_suffix(char::is_control).unwrap_or(piece))?;
+            end.map_or(Ok(()), |control| write!(self.0, "{}", control.escape_debug()))
+        })
+    }
+}
+
+impl ConfigError {
+    fn write_sentence(&self, out: &mut impl fmt::Write) -> fmt::Result {
         match self {
             ConfigError::Unreadable { path, kind, what } => write_unreadable(out, path, *kind, what),
             ConfigError::Syntax { path, line, what } => {
@@ -194,12 +214,7 @@ impl fmt::Display for ConfigError {
     }
 }
 
-fn write_unreadable(
-    out: &mut fmt::Formatter<'_>,
-    path: &Path,
-    kind: io::ErrorKind,
-    what: &str,
-) -> fmt::Result {
+fn write_unreadable(out: &mut impl fmt::Write, path: &Path, kind: io::ErrorKind, what: &str) -> fmt::Result {
     let path = path.display();
     write!(out, "cannot read the configuration file {path}: {what}")?;
     match kind {
@@ -215,7 +230,7 @@ fn write_unreadable(
 }
 
 fn write_hint(
-    out: &mut fmt::Formatter<'_>,
+    out: &mut impl fmt::Write,
     hint: Option<Hint>,
     show: impl Fn(&str) -> String,
     otherwise: &str,

@@ -81,20 +81,27 @@ fn put_word(
 }
 
 fn read_file(path: &Path, draft: &mut Draft) -> Result<(), ConfigError> {
-    let unreadable = |kind: io::ErrorKind, what: String| {
-        // A relative path would not say where the file was looked for.
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-        ConfigError::Unreadable { path, kind, what }
-    };
     let mut contents = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut contents));
-    read.map_err(|error| unreadable(error.kind(), error.to_string()))?;
+    read.map_err(|error| unreadable(path, error.kind(), error.to_string()))?;
+    read_contents(contents, path, draft)
+}
+
+fn unreadable(path: &Path, kind: io::ErrorKind, what: String) -> ConfigError {
+    // A relative path would not say where the file was looked for.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    ConfigError::Unreadable { path, kind, what }
+}
+
+/// Lays what is in a file over the draft; `path` is named in errors, and relative paths are relative to its
+/// folder.
+pub(crate) fn read_contents(contents: Vec<u8>, path: &Path, draft: &mut Draft) -> Result<(), ConfigError> {
     if u64::try_from(contents.len()).is_ok_and(|size| size > MAX_FILE_BYTES) {
         let what = "it is larger than 1 MiB, so it is hardly a configuration file".to_owned();
-        return Err(unreadable(io::ErrorKind::FileTooLarge, what));
+        return Err(unreadable(path, io::ErrorKind::FileTooLarge, what));
     }
     let text = String::from_utf8(contents)
-        .map_err(|_| unreadable(io::ErrorKind::InvalidData, "it is not UTF-8 text".to_owned()))?;
+        .map_err(|_| unreadable(path, io::ErrorKind::InvalidData, "it is not UTF-8 text".to_owned()))?;
     let table = DeTable::parse(&text).map_err(|error| {
         let line = error.span().map_or(1, |span| line_of(&text, span.start));
         let what = error.message().lines().collect::<Vec<_>>().join(", ");
