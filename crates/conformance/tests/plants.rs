@@ -31,12 +31,12 @@ fn played(broken: Option<Rule>, manner: Manner, cases: &[Case], patience: Durati
 #[test]
 fn every_test_passes_where_every_rule_is_kept() {
     let all = cases::all();
-    let first = played(None, Manner::OneCopy, &all, Duration::from_secs(10));
+    let first = played(None, Manner::OneCopy, &all, Duration::from_secs(30));
     let (passed, rest): (Vec<_>, Vec<_>) = first.into_iter().partition(|one| one.outcome == Ok(()));
     let (unseen, mut wrong): (Vec<_>, Vec<_>) =
         rest.into_iter().partition(|one| matches!(one.outcome, Err(Fault::NotShown(_))));
     let again: Vec<Case> = unseen.iter().map(|one| one.case).collect();
-    let second = played(None, Manner::CopyEach, &again, Duration::from_secs(10));
+    let second = played(None, Manner::CopyEach, &again, Duration::from_secs(30));
     wrong.extend(second.into_iter().filter(|one| one.outcome != Ok(())));
     let lines: Vec<_> = wrong.iter().map(|one| format!("{:?}: {:?}", one.case, one.outcome)).collect();
     assert!(wrong.is_empty(), "{} passed at once, and these did not:\n{}", passed.len(), lines.join("\n"));
@@ -46,7 +46,7 @@ fn every_test_passes_where_every_rule_is_kept() {
 #[test]
 fn no_test_asks_for_more_than_the_standards_do() {
     let all = cases::all();
-    let played = played(None, Manner::Sparing, &all, Duration::from_secs(10));
+    let played = played(None, Manner::Sparing, &all, Duration::from_secs(30));
     let wrong = played.iter().filter(|one| matches!(one.outcome, Err(Fault::Failed(_))));
     let lines: Vec<_> = wrong.map(|one| format!("{:?}: {:?}", one.case, one.outcome)).collect();
     assert!(lines.is_empty(), "these failed:\n{}", lines.join("\n"));
