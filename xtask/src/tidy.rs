@@ -15,7 +15,6 @@ mod private;
 mod pure;
 mod scan;
 mod selects;
-mod simulator;
 mod sizes;
 mod unfinished;
 
@@ -62,13 +61,8 @@ struct Check {
     check: fn(&Repository) -> Vec<Finding>,
 }
 
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 13] = [
     Check { name: "pure", holds: "pure crates do not reach Tokio", check: pure::check },
-    Check {
-        name: "simulator",
-        holds: "the simulator has no machines of its own, the binary no planted faults",
-        check: simulator::check,
-    },
     Check {
         name: "sizes",
         holds: "files of at most 600 lines, with names that say something",
