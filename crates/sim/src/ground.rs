@@ -25,6 +25,9 @@ pub struct Message {
     pub removes: bool,
     /// When the broker first had all of it.
     pub read_at: Option<Moment>,
+    /// How often it had it as a new message, and when it had it last.
+    pub reads: usize,
+    pub read_last: Moment,
     /// When its PUBACK or PUBREC was written, without an error in it.
     pub answered_at: Option<Moment>,
     /// The broker said that it would not have it.
@@ -54,7 +57,7 @@ pub struct Sub {
     pub left_at: Option<Moment>,
 }
 
-/// One life of a session: from a CONNACK without "session present" to the next one.
+/// One life of a session: from a connection that got a new one to the next such connection of its client.
 #[derive(Debug, Default, Clone)]
 pub struct Life {
     pub client: usize,
@@ -92,6 +95,7 @@ pub struct Conn {
     pub life: Option<usize>,
     pub session_present: bool,
     pub attached: Option<Time>,
+    pub attached_at: Moment,
     pub detached: Option<Time>,
     pub goodbye: Option<Goodbye>,
     /// DISCONNECT of the broker was written.
@@ -122,6 +126,7 @@ impl Conn {
             life: None,
             session_present: false,
             attached: None,
+            attached_at: 0,
             detached: None,
             goodbye: None,
             farewell: false,
@@ -198,9 +203,9 @@ impl Ground {
         conn.will_delay = connect.will.as_ref().map_or(0, |will| will.delay);
     }
 
-    /// A connection gets its session.
-    pub fn accept(&mut self, number: usize, session_present: bool) {
-        let moment = self.moment;
+    /// A connection gets its session, or a new one.
+    pub fn attach(&mut self, number: usize, session_present: bool) {
+        let (moment, now) = (self.tick(), self.now);
         let client = self.conns[number].client;
         if !session_present {
             if let Some(old) = self.life_of.get(&client) {
@@ -208,10 +213,11 @@ impl Ground {
             }
             self.lives.push(Life { client, ..Life::default() });
             self.life_of.insert(client, self.lives.len() - 1);
+            self.unreleased.remove(&client);
         }
         let life = self.life_of.get(&client).copied();
         let conn = &mut self.conns[number];
-        conn.connack_at = Some(moment);
+        (conn.attached, conn.attached_at) = (Some(now), moment);
         conn.session_present = session_present;
         conn.life = life;
     }

@@ -56,6 +56,8 @@ fn take_away(probe: &mut Client, world: &World) {
             expires: false,
             removes: true,
             read_at: None,
+            reads: 0,
+            read_last: 0,
             answered_at: None,
             is_refused: false,
         });

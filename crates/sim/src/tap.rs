@@ -100,9 +100,12 @@ impl Watch {
             }
             _ => {}
         }
-        if let Some(Published { message: Some(message), .. }) = publish {
+        if let Some(Published { message: Some(message), is_repeat: false, .. }) = publish {
             let moment = ground.moment;
-            ground.messages[*message].read_at.get_or_insert(moment);
+            let message = &mut ground.messages[*message];
+            message.read_at.get_or_insert(moment);
+            message.read_last = moment;
+            message.reads += 1;
         }
     }
 
@@ -127,11 +130,7 @@ impl Watch {
         let ground = &mut self.ground;
         match packet {
             Packet::Connack(connack) if connack.reason == ReasonCode::Success => {
-                ground.accept(number, connack.session_present);
-                if !connack.session_present {
-                    let client = ground.conns[number].client;
-                    ground.unreleased.remove(&client);
-                }
+                ground.conns[number].connack_at = Some(ground.moment);
             }
             Packet::Suback(suback) => {
                 ground.subscribed(number, suback.packet_id.get(), &suback.reasons);

@@ -171,6 +171,7 @@ impl World {
             watch.ground.now = self.clock.get();
         }
         self.interests.borrow_mut().remove(&actor);
+        self.count(match actor { Actor::Broker=>"zz broker", Actor::Publisher=>"zz pub", Actor::Task(_)=>"zz task", Actor::Client(_)=>"zz client", Actor::Part(_)=>"zz part", Actor::KeepAlive(_)=>"zz ka", Actor::Sweep=>"zz sweep", Actor::Standstill=>"zz still"});
         let then = self.act(actor);
         if self.agenda.borrow_mut().done(actor) {
             self.call_soon(actor);
@@ -228,8 +229,8 @@ impl World {
                 Then::Over
             }
             Actor::KeepAlive(number) => {
-                self.look_for_silence(number);
-                Then::Over
+                let until = self.look_for_silence(number);
+                Then::Sleep(Interest { until, ..Interest::default() })
             }
             Actor::Sweep => {
                 if !self.is_draining() {
@@ -289,8 +290,18 @@ impl World {
         self.call_clients();
         self.come_to_rest();
         self.look(|figures| Fact::Rest(figures));
-        self.probe();
         self.phase.set(Phase::Ending);
+        self.leave();
+        self.settle(Time::MAX);
+        self.probe();
+        self.leave();
+        self.settle(Time::MAX);
+        self.benches.borrow_mut().clear();
+        self.look(|figures| Fact::End(figures));
+    }
+
+    /// Everybody who is there ends its session.
+    fn leave(&self) {
         let count = self.clients.borrow().len();
         for number in 0..count {
             let taken = self.clients.borrow_mut()[number].take();
@@ -298,9 +309,6 @@ impl World {
             client.leave(self);
             self.clients.borrow_mut()[number] = Some(client);
         }
-        self.settle(Time::MAX);
-        self.benches.borrow_mut().clear();
-        self.look(|figures| Fact::End(figures));
     }
 
     fn call_clients(&self) {
@@ -516,10 +524,12 @@ impl World {
         self.sessions.borrow_mut().push(Arc::downgrade(&connected.session));
         self.attached.borrow_mut().insert((connected.session.number, connected.connection), number);
         let mut watch = self.watch.borrow_mut();
-        let now = self.now();
-        watch.ground.conns[number].attached = Some(now);
-        watch.ground.conns[number].session_present = connected.session_present;
-        watch.ground.tick();
+        watch.ground.now = self.now();
+        watch.ground.attach(number, connected.session_present);
+        watch.tell(|ground| {
+            let what = if connected.session_present { "its session" } else { "a new session" };
+            format!("the Broker gives {} #{number} {what}", ground.name(ground.conns[number].client))
+        });
         watch.see(&Fact::Attached { conn: number });
         self.note(&watch);
     }

@@ -35,6 +35,13 @@ impl Checker for Conduct {
                 if !self.begun.insert(*number) {
                     return Err(format!("{name} was sent a second CONNACK"));
                 }
+                let is_accepted = connack.reason == aldis_packet::ReasonCode::Success;
+                if is_accepted && connack.session_present != conn.session_present {
+                    // 3.1 has no word for it.
+                    if conn.version != ProtocolVersion::V31 {
+                        return Err(format!("{name} is told the opposite of what it gets: {packet}"));
+                    }
+                }
                 if connack.session_present && conn.clean {
                     return Err(format!("{name} asked for a clean start and has a session"));
                 }

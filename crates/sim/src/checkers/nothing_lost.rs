@@ -25,7 +25,8 @@ impl NothingLost {
         let message = &ground.messages[number];
         for life in ground.life_of.values() {
             let client = ground.lives[*life].client;
-            let is_owed = ground.is_certain_for(*life, message).is_some_and(|qos| qos > 0)
+            let is_owed = !message.removes
+                && ground.is_certain_for(*life, message).is_some_and(|qos| qos > 0)
                 && Policy::allows(client, Act::Receive, &message.topic);
             if is_owed {
                 self.owed.entry(*life).or_default().insert(number);

@@ -29,8 +29,8 @@ impl Checker for Ownership {
                     let name = ground.name(client);
                     return Err(format!("connection #{number} of {name} has its session while #{other} has it"));
                 }
-                let was_there = ground.life_of.contains_key(&client);
-                if ground.conns[*number].clean && was_there {
+                let lives = ground.lives.iter().filter(|life| life.client == client).count();
+                if ground.conns[*number].clean && lives > 1 {
                     census.count("a clean start over a session");
                 }
                 Ok(())

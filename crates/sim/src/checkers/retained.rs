@@ -40,7 +40,8 @@ impl Retained {
         if publish.retain {
             census.count("a retained message was sent to a new subscription");
             self.storms.insert(life);
-            if *newest > number && !self.is_full {
+            let is_older = Some(ground.messages[number].read_last) < ground.messages[*newest].read_at;
+            if is_older && !self.is_full {
                 return Err(format!(
                     "{} was sent the retained message {number} on {:?} after the newer message {newest}",
                     ground.name(ground.conns[conn].client),
@@ -48,7 +49,9 @@ impl Retained {
                 ));
             }
         }
-        *newest = number.max(*newest);
+        if ground.messages[number].read_last > ground.messages[*newest].read_last {
+            *newest = number;
+        }
         Ok(())
     }
 
@@ -62,7 +65,9 @@ impl Retained {
                 by_topic.entry(&message.topic).or_default().push((number, message));
             }
         }
-        for (topic, messages) in by_topic {
+        for (topic, mut messages) in by_topic {
+            // Who repeats an older one puts it in the place of the newer one.
+            messages.sort_by_key(|(_, message)| message.read_last);
             // Whatever came after the last one that was acknowledged may be there or not.
             let last = messages.iter().rposition(|(number, _)| self.accepted.contains(number));
             let Some(last) = last.filter(|_| !is_full) else { continue };

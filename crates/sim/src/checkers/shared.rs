@@ -26,6 +26,7 @@ impl Shared {
             for sub in &life.subs {
                 let is_member = sub.is_shared
                     && sub.qos > 0
+                    && !message.removes
                     && sub.since.is_some_and(|since| since < read_at)
                     && sub.leaving_at.is_none();
                 if is_member && message.qos > 0 && matches(&sub.filter, &message.topic) {

@@ -19,31 +19,33 @@ fn due(conn: &Conn) -> Option<Time> {
     Some(conn.detached? + Time::from(conn.will_delay.min(conn.expiry)) * SECOND)
 }
 
-/// The connection with which the client came back to the same session, first after `number`.
+/// The connection that got the session next after `number` had it, if it is the same session.
 fn back<'a>(number: usize, ground: &'a Ground) -> Option<&'a Conn> {
-    let client = ground.conns[number].client;
-    let after = ground.conns.iter().skip(number + 1);
-    after.filter(|conn| conn.client == client).find(|conn| conn.attached.is_some())
+    let this = &ground.conns[number];
+    let after = |conn: &&Conn| conn.client == this.client && conn.attached_at > this.attached_at;
+    let next = ground.conns.iter().filter(after).min_by_key(|conn| conn.attached_at);
+    next.filter(|conn| conn.session_present)
 }
 
-fn is_due(&(ref number, ref conn): &(usize, &Conn), ground: &Ground) -> Verdict {
+fn is_due(number: usize, ground: &Ground) -> Verdict {
+    let conn = &ground.conns[number];
     let name = ground.name(conn.client);
     let Some(due) = due(conn) else {
         return Err(format!("the will of {name} #{number} is due while it is connected"));
     };
-    let later = |conn: &&Conn| conn.client == ground.conns[*number].client && conn.has_connect;
-    let is_taken_over = ground.conns.iter().skip(number + 1).any(|conn| later(&conn));
-    if conn.goodbye.is_some_and(|goodbye| !goodbye.with_will) && !is_taken_over {
+    let other = |(at, other): &(usize, &Conn)| {
+        let not_before = other.attached.is_none() || other.attached_at > conn.attached_at;
+        *at != number && other.client == conn.client && other.has_connect && not_before
+    };
+    let others = || ground.conns.iter().enumerate().filter(other).map(|(_, other)| other);
+    if conn.goodbye.is_some_and(|goodbye| !goodbye.with_will) && others().next().is_none() {
         return Err(format!("{name} #{number} has said goodbye, and its will is published"));
     }
-    if let Some(back) = back(*number, ground)
-        && back.session_present
-        && back.attached.is_some_and(|at| at < due)
-    {
+    if back(number, ground).and_then(|back| back.attached).is_some_and(|at| at < due) {
         return Err(format!("{name} #{number} was back in time, and its will is published"));
     }
-    let starts_clean = |conn: &Conn| later(&conn) && conn.clean;
-    if ground.now < due && !ground.conns.iter().skip(number + 1).any(starts_clean) {
+    // A clean start ends the session, and so the wait.
+    if ground.now < due && !others().any(|other| other.clean) {
         let early = due - ground.now;
         return Err(format!("the will of {name} #{number} is published {early} microseconds too early"));
     }
@@ -60,14 +62,13 @@ impl Wills {
                 continue;
             }
             // Whoever comes back when it is due may be in time, or not.
-            let back = back(number, ground).filter(|conn| conn.session_present);
-            let may_be_cancelled = back.is_some();
+            let back = back(number, ground);
             if has_fired {
                 census.count("a will was published");
                 if conn.will_delay > 0 {
                     census.count("a delayed will was published");
                 }
-            } else if may_be_cancelled && conn.will_delay > 0 {
+            } else if back.is_some() && conn.will_delay > 0 {
                 if back.and_then(|conn| conn.attached).is_some_and(|at| at < due) {
                     census.count("a delayed will was cancelled by coming back");
                 }
@@ -93,8 +94,8 @@ impl Checker for Wills {
                 if !self.fired.insert(*message) {
                     return Err(format!("the will in message {message} is published twice"));
                 }
-                let conn = ground.conns.iter().enumerate().find(|(_, conn)| conn.will == Some(*message));
-                conn.map_or(Ok(()), |conn| is_due(&conn, ground))
+                let number = ground.conns.iter().position(|conn| conn.will == Some(*message));
+                number.map_or(Ok(()), |number| is_due(number, ground))
             }
             Fact::End(_) => self.end(ground, census),
             _ => Ok(()),

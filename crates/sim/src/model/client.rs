@@ -29,6 +29,8 @@ pub struct Kept {
     pub ids: u16,
     /// It may be there when the client comes back.
     pub lasts: bool,
+    /// The life of the session that this belongs to.
+    pub life: usize,
 }
 
 /// A connection, from the client's side.

@@ -1,12 +1,13 @@
 //! CONNECT, and what its answer means for what the client keeps.
 
-use super::client::{Client, Connection};
+use super::client::{Client, Connection, Kept};
 use crate::ground::Message;
 use crate::plan::Feature;
 use crate::wire::Link;
 use crate::world::World;
 use aldis_packet::{
-    Ack, AckKind, Connack, Connect, ConnectProperties, Packet, PacketId, QoS, ReasonCode, Will,
+    Ack, AckKind, Connack, Connect, ConnectProperties, Packet, PacketId, ProtocolVersion, QoS, ReasonCode,
+    Will,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -17,6 +18,12 @@ impl Client {
     pub fn connect(&mut self, world: &World) {
         let drains = world.is_draining();
         let clean = !drains && self.random.one_in(self.persona.clean_in);
+        // A session of 3.1 cannot be told from a new one: its CONNACK does not say.
+        let clean = clean || self.persona.version == ProtocolVersion::V31;
+        if clean {
+            // Its own half of the session ends, too [MQTT-3.1.2-4].
+            self.kept = Kept::default();
+        }
         let expiry = if drains { 600 } else { self.random.pick(&self.persona.expiries) };
         let will = self.will(world);
         let properties = ConnectProperties {
@@ -91,6 +98,8 @@ impl Client {
             expires,
             removes: false,
             read_at: None,
+            reads: 0,
+            read_last: 0,
             answered_at: None,
             is_refused: false,
         });
@@ -125,11 +134,16 @@ impl Client {
         self.kept.lasts = connection.expiry > 0;
         if connack.session_present {
             world.count("a session was resumed");
-            return self.repeat(world);
+            // The old session may have ended, and the answer that said so may have been lost. No client can know;
+            // what would come of it is nobody's fault, so the model is told.
+            if connection.life == self.kept.life {
+                return self.repeat(world);
+            }
         }
         // Nothing of the old session is known to the broker, so nothing of it counts here.
         self.kept.unfinished.clear();
         self.kept.received.clear();
+        self.kept.life = world.life_of(self.number);
         self.filters.clear();
     }
 

@@ -48,6 +48,8 @@ impl Client {
             expires,
             removes: retain && removes,
             read_at: None,
+            reads: 0,
+            read_last: 0,
             answered_at: None,
             is_refused: false,
         });

@@ -7,7 +7,7 @@ use aldis_packet::{Packet, QoS, RetainHandling, Subscribe, SubscriptionOptions, 
 
 /// Filters to choose from; some overlap.
 const FILTERS: [&str; 14] = [
-    "t/0", "t/+", "t/#", "t/1", "+/1", "t/2", "r/+/0", "r/#", "r/+/+", "w/#", "w/+", "d/#", "d/0", "d/2",
+    "t/0", "t/+", "t/#", "t/1", "r/1/#", "t/2", "r/+/0", "r/#", "r/+/+", "w/#", "w/+", "d/#", "d/0", "d/2",
 ];
 /// Shared subscriptions.
 const SHARED: [&str; 3] = ["$share/g/s/+", "$share/h/s/0", "$share/g/s/1"];

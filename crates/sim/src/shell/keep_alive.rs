@@ -57,20 +57,21 @@ impl World {
         self.heard.borrow_mut().remove(&number);
     }
 
-    /// The time has come at which a connection could be late.
-    pub fn look_for_silence(&self, number: usize) {
+    /// The time has come at which a connection could be late; answers when to look again.
+    pub fn look_for_silence(&self, number: usize) -> Option<Time> {
         let at = self.of_heard(number, |heard, now| {
             let last = if heard.left_off.is_some() { now } else { heard.last };
             Some(last + heard.patience)
         });
         match at {
-            None => {}
+            None => None,
             Some(at) if at <= self.now() => {
                 self.of_heard(number, |heard, _| heard.silent = true);
                 self.count("keep alive ended a connection");
                 self.ring(number);
+                None
             }
-            Some(at) => self.call(Actor::KeepAlive(number), at),
+            later => later,
         }
     }
 }
