@@ -107,6 +107,8 @@ pub struct Conn {
     pub down_aliases: BTreeMap<u16, String>,
     pub up: Vec<u8>,
     pub down: Vec<u8>,
+    /// Whole packets that the broker has read and not begun to handle.
+    pub unhandled: VecDeque<Vec<u8>>,
 }
 
 impl Conn {
@@ -136,6 +138,7 @@ impl Conn {
             down_aliases: BTreeMap::new(),
             up: Vec::new(),
             down: Vec::new(),
+            unhandled: VecDeque::new(),
         }
     }
 }
@@ -166,6 +169,8 @@ pub struct Ground {
     pub life_of: BTreeMap<usize, usize>,
     /// Identifiers of QoS 2 messages of a life that its client has not released.
     pub unreleased: BTreeMap<usize, BTreeMap<u16, usize>>,
+    /// The retained store has a limit: what it refuses may be delivered all the same, and not kept.
+    pub retained_is_bounded: bool,
     /// The client that asks for everything that is retained at the end.
     pub probe: Option<usize>,
 }

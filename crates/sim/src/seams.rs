@@ -43,7 +43,10 @@ impl Observer for Between {
         true
     }
     fn received(&self, _: &str, _: &dyn fmt::Display) {
-        stage::with(|world| world.meanwhile());
+        stage::with(|world| {
+            world.handles();
+            world.meanwhile();
+        });
     }
     // An Outbox is locked here.
     fn sent(&self, _: &str, _: &dyn fmt::Display) {}

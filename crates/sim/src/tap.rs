@@ -1,6 +1,7 @@
 //! The tap at the broker's end of every wire: bytes become packets, packets become facts.
 //!
-//! What is written counts when its last byte is taken, what is read when its last byte is read. The decoder is
+//! What is written counts when its last byte is taken, what is read when the
+//! broker begins to handle it. The decoder is
 //! that of `aldis-packet`; that a packet means what it should is for the checkers.
 
 use crate::ground::{Goodbye, Ground, Published};
@@ -19,7 +20,8 @@ pub enum Way {
 }
 
 impl Watch {
-    /// Bytes went by.
+    /// Bytes went by. What the broker wrote counts at once; what it read, but for the CONNECT, when it begins to
+    /// handle it.
     pub fn tap(&mut self, number: usize, way: Way, bytes: &[u8]) {
         let conn = &mut self.ground.conns[number];
         let buffer = if way == Way::Up { &mut conn.up } else { &mut conn.down };
@@ -27,22 +29,19 @@ impl Watch {
         let mut all = std::mem::take(buffer);
         let mut done = 0;
         loop {
-            let (frame, size) = match next_frame(&all[done..], 1 << 28) {
-                Ok(Framed::Whole { frame, size }) => (frame, size),
+            let size = match next_frame(&all[done..], 1 << 28) {
+                Ok(Framed::Whole { size, .. }) => size,
                 Ok(Framed::Partial { .. }) => break,
                 Err(error) => {
-                    self.fail("well-formed", format!("bytes that are no packet on connection {number}: {error}"));
+                    self.fail("conduct", format!("bytes that are no packet on connection {number}: {error}"));
                     return;
                 }
             };
-            let version = self.ground.conns[number].version;
-            match decode(&frame, version, &DecodeLimits::default()) {
-                Ok(packet) => self.packet(number, way, &packet, size),
-                Err(error) => {
-                    let what = format!("a packet on connection {number} that breaks the standard: {error}");
-                    self.fail("well-formed", what);
-                    return;
-                }
+            let frame = &all[done..done + size];
+            if way == Way::Up && self.ground.conns[number].has_connect {
+                self.ground.conns[number].unhandled.push_back(frame.to_vec());
+            } else {
+                self.frame(number, way, frame);
             }
             done += size;
         }
@@ -51,13 +50,32 @@ impl Watch {
         *(if way == Way::Up { &mut conn.up } else { &mut conn.down }) = all;
     }
 
+    /// The broker begins to handle the next packet that it has read from a connection.
+    pub fn handles(&mut self, number: usize) {
+        if let Some(frame) = self.ground.conns[number].unhandled.pop_front() {
+            self.frame(number, Way::Up, &frame);
+        }
+    }
+
+    fn frame(&mut self, number: usize, way: Way, bytes: &[u8]) {
+        let version = self.ground.conns[number].version;
+        let Ok(Framed::Whole { frame, size }) = next_frame(bytes, 1 << 28) else { return };
+        match decode(&frame, version, &DecodeLimits::default()) {
+            Ok(packet) => self.packet(number, way, &packet, size),
+            Err(error) => {
+                let what = format!("a packet on connection {number} breaks the standard: {error}");
+                self.fail("conduct", what);
+            }
+        }
+    }
+
     fn packet(&mut self, number: usize, way: Way, packet: &Packet<'_>, size: usize) {
         self.ground.tick();
         self.tell(|ground| {
             let name = ground.name(ground.conns[number].client);
             let number = format!("#{number}");
             match way {
-                Way::Up => format!("the broker reads from {name} {number}: {packet}{}", payload(packet)),
+                Way::Up => format!("the broker hears from {name} {number}: {packet}{}", payload(packet)),
                 Way::Down => format!("the broker writes to {name} {number}: {packet}{}", payload(packet)),
             }
         });

@@ -55,6 +55,8 @@ pub struct World {
     pub benches: RefCell<Vec<Workbench>>,
     pub parts: RefCell<BTreeMap<usize, Vec<Arc<Session>>>>,
     pub heard: RefCell<BTreeMap<usize, Heard>>,
+    /// Connections in the middle of a turn, the innermost last.
+    pub turning: RefCell<Vec<usize>>,
     /// Workbenches that are in use.
     pub visits: Cell<usize>,
     pub watch: RefCell<Watch>,
@@ -92,6 +94,10 @@ impl World {
         let broker = Broker::new(Arc::clone(&limits), Arc::clone(&counters), start)
             .recording_to(Arc::clone(&log) as Arc<dyn aldis_store::Log>);
         let expiries = (limits.session_expiry_default, limits.session_expiry_max);
+        let mut watch = Watch::new(expiries, tells);
+        watch.ground.retained_is_bounded = limits.retained_messages < usize::MAX
+            || limits.retained_bytes < usize::MAX
+            || limits.memory_watermark < Limits::default().memory_watermark;
         let clients = plan.personas.iter().enumerate().map(|(number, persona)| {
             let is_there = !plan.cut.clients.contains(&number);
             is_there.then(|| Box::new(Client::new(number, persona.clone(), plan.seed)))
@@ -120,8 +126,9 @@ impl World {
             benches: RefCell::default(),
             parts: RefCell::default(),
             heard: RefCell::default(),
+            turning: RefCell::default(),
             visits: Cell::new(0),
-            watch: RefCell::new(Watch::new(expiries, tells)),
+            watch: RefCell::new(watch),
             asked: Cell::new(0),
             handed: Cell::new(0),
             sweeps: Cell::new(false),
@@ -572,6 +579,15 @@ impl World {
     pub fn read(&self, number: usize, bytes: &[u8]) {
         let mut watch = self.watch.borrow_mut();
         watch.tap(number, Way::Up, bytes);
+        self.note(&watch);
+    }
+
+    /// The turn at hand begins to handle its next packet.
+    pub fn handles(&self) {
+        let number = self.turning.borrow().last().copied();
+        let Some(number) = number else { return };
+        let mut watch = self.watch.borrow_mut();
+        watch.handles(number);
         self.note(&watch);
     }
 

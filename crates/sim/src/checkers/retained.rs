@@ -18,8 +18,6 @@ pub struct Retained {
     accepted: BTreeSet<usize>,
     /// What the client at the end was sent.
     found: BTreeMap<String, usize>,
-    /// The store was full: what is delivered and not kept has no order with what is.
-    is_full: bool,
     storms: BTreeSet<usize>,
 }
 
@@ -41,7 +39,7 @@ impl Retained {
             census.count("a retained message was sent to a new subscription");
             self.storms.insert(life);
             let is_older = Some(ground.messages[number].read_last) < ground.messages[*newest].read_at;
-            if is_older && !self.is_full {
+            if is_older && !ground.retained_is_bounded {
                 return Err(format!(
                     "{} was sent the retained message {number} on {:?} after the newer message {newest}",
                     ground.name(ground.conns[conn].client),
@@ -96,7 +94,6 @@ impl Checker for Retained {
 
     fn see(&mut self, fact: &Fact<'_>, ground: &Ground, census: &mut Census) -> Verdict {
         match fact {
-            Fact::Calm(figures) => self.is_full = figures.counters.not_retained.load(Relaxed) > 0,
             Fact::Down { conn, publish: Some(publish), .. } if has_one_publisher(&publish.topic) => {
                 return self.copy(*conn, publish, ground, census);
             }

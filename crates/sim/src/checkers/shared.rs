@@ -22,10 +22,13 @@ impl Shared {
     fn acknowledged(&mut self, number: usize, ground: &Ground) {
         let message = &ground.messages[number];
         let Some(read_at) = message.read_at else { return };
+        // A member that takes QoS 0 only may lose it.
+        let all = || ground.lives.iter().flat_map(|life| &life.subs);
+        let careless: BTreeSet<&str> = all().filter(|sub| sub.qos == 0).map(|sub| sub.text.as_str()).collect();
         for life in ground.lives.iter().filter(|life| !life.is_over) {
             for sub in &life.subs {
                 let is_member = sub.is_shared
-                    && sub.qos > 0
+                    && !careless.contains(sub.text.as_str())
                     && !message.removes
                     && sub.since.is_some_and(|since| since < read_at)
                     && sub.leaving_at.is_none();

@@ -59,6 +59,8 @@ pub struct Client {
     pub persona: Persona,
     pub random: Random,
     pub connection: Option<Connection>,
+    /// Connections that it has forgotten and not closed.
+    pub forgotten: Vec<Arc<Link>>,
     pub kept: Kept,
     /// Filters that it has asked for and not given up.
     pub filters: BTreeSet<String>,
@@ -68,7 +70,15 @@ impl Client {
     /// A client that was never there.
     pub fn new(number: usize, persona: Persona, seed: u64) -> Client {
         let random = Random::new(seed, 1_000 + number as u64);
-        Client { number, persona, random, connection: None, kept: Kept::default(), filters: BTreeSet::new() }
+        Client {
+            number,
+            persona,
+            random,
+            connection: None,
+            forgotten: Vec::new(),
+            kept: Kept::default(),
+            filters: BTreeSet::new(),
+        }
     }
 
     /// Whether it speaks MQTT 5.
@@ -229,11 +239,17 @@ impl Client {
         // It hears nothing more of the old one.
         let old = self.connection.take();
         self.connect(world);
-        if let Some(old) = old
-            && self.random.one_in(3)
-        {
-            old.link.close();
-            world.nudge(old.link.number);
+        let Some(old) = old else { return };
+        self.forgotten.push(old.link);
+        if self.random.one_in(3) {
+            self.close_forgotten(world);
+        }
+    }
+
+    fn close_forgotten(&mut self, world: &World) {
+        for link in self.forgotten.drain(..) {
+            link.close();
+            world.nudge(link.number);
         }
     }
 
@@ -247,6 +263,7 @@ impl Client {
 
     /// The end of a run: comes back if it has a session, reads and acknowledges everything, begins nothing.
     fn drain(&mut self, world: &World) -> Option<Time> {
+        self.close_forgotten(world);
         let is_over = |connection: &Connection| connection.link.is_over() && connection.inbox.is_empty();
         if self.connection.as_ref().is_some_and(is_over) {
             self.over(world);

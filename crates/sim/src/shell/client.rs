@@ -300,7 +300,9 @@ impl Task {
         let read = at_desk(world, |bench| {
             reader.turn(link, world, |input, _| {
                 let before = bench.tally.publish_bytes_received;
+                world.turning.borrow_mut().push(link.number);
                 let turned = conversation.turn(input, &routes, bench);
+                world.turning.borrow_mut().pop();
                 *publications = bench.tally.publish_bytes_received != before;
                 turned
             })
