@@ -48,8 +48,13 @@ impl<R> Broker<R> {
         entry.session.outbox.lock().ask_to_close(taken_over);
         add(&self.population.taken_over);
         // Once it has ended the other one it is like any other.
-        let newcomer = Newcomer { take_over_only: false, ..newcomer };
-        if let Some(earlier) = entry.newcomer.replace(Box::new(newcomer)) {
+        let mut newcomer = Newcomer { take_over_only: false, ..newcomer };
+        let earlier = entry.newcomer.take();
+        // A clean start that was asked for ends the session, whoever comes next [MQTT-3.1.2-4].
+        newcomer.negotiated.clean_start |=
+            earlier.as_ref().is_some_and(|earlier| earlier.negotiated.clean_start);
+        entry.newcomer = Some(Box::new(newcomer));
+        if let Some(earlier) = earlier {
             self.answer(earlier.reply, Answer::Refused(taken_over.why));
         }
     }
