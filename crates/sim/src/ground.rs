@@ -5,7 +5,7 @@
 //! themselves. Checkers judge by it; nothing here judges.
 
 use crate::agenda::Time;
-use aldis_packet::{Connect, ProtocolVersion, RetainHandling, SubscriptionOptions};
+use aldis_packet::{Connect, ProtocolVersion, SubscriptionOptions};
 use std::collections::{BTreeMap, VecDeque};
 
 /// A place in the one order of all that was seen.
@@ -45,8 +45,6 @@ pub struct Sub {
     /// The lowest quality of service that it can have at this moment.
     pub qos: u8,
     pub no_local: bool,
-    pub as_published: bool,
-    pub handling: RetainHandling,
     /// Its SUBSCRIBE was read.
     pub asked_at: Moment,
     /// Its SUBACK was written, and says yes.
@@ -62,6 +60,8 @@ pub struct Sub {
 pub struct Life {
     pub client: usize,
     pub subs: Vec<Sub>,
+    /// Filters that it ever wanted with RETAIN as published: there a live message may look like a retained one.
+    pub as_published: Vec<String>,
     pub is_over: bool,
 }
 
@@ -239,14 +239,15 @@ impl Ground {
                 old.no_local |= options.no_local;
             }
             let (filter, is_shared) = shared(text);
+            if options.retain_as_published {
+                self.lives[life].as_published.push(filter.to_owned());
+            }
             self.lives[life].subs.push(Sub {
                 text: text.clone(),
                 filter: filter.to_owned(),
                 is_shared,
                 qos: options.qos.value(),
                 no_local: options.no_local,
-                as_published: options.retain_as_published,
-                handling: options.retain_handling,
                 asked_at: moment,
                 since: None,
                 leaving_at: None,
@@ -321,6 +322,11 @@ impl Ground {
             .subs
             .iter()
             .any(|sub| sub.left_at.is_none_or(|left| left > read_at) && matches(&sub.filter, topic))
+    }
+
+    /// Whether a PUBLISH with RETAIN may be a live message in this life.
+    pub fn may_be_live(&self, life: usize, topic: &str) -> bool {
+        self.lives[life].as_published.iter().any(|filter| matches(filter, topic))
     }
 
     /// Whether a client has a connection that has its CONNACK and has not ended.

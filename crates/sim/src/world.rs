@@ -178,7 +178,16 @@ impl World {
             watch.ground.now = self.clock.get();
         }
         self.interests.borrow_mut().remove(&actor);
-        self.count(match actor { Actor::Broker=>"zz broker", Actor::Publisher=>"zz pub", Actor::Task(_)=>"zz task", Actor::Client(_)=>"zz client", Actor::Part(_)=>"zz part", Actor::KeepAlive(_)=>"zz ka", Actor::Sweep=>"zz sweep", Actor::Standstill=>"zz still"});
+        self.count(match actor {
+            Actor::Broker => "zz broker",
+            Actor::Publisher => "zz pub",
+            Actor::Task(_) => "zz task",
+            Actor::Client(_) => "zz client",
+            Actor::Part(_) => "zz part",
+            Actor::KeepAlive(_) => "zz ka",
+            Actor::Sweep => "zz sweep",
+            Actor::Standstill => "zz still",
+        });
         let then = self.act(actor);
         if self.agenda.borrow_mut().done(actor) {
             self.call_soon(actor);
@@ -621,6 +630,7 @@ impl World {
     pub fn routes(&self, number: usize) {
         let mut watch = self.watch.borrow_mut();
         watch.ground.tick();
+        watch.tell(|_| format!("#{number} asks for a route"));
         watch.see(&Fact::Routes { conn: number });
         self.note(&watch);
     }
@@ -736,7 +746,10 @@ impl World {
         let moment = watch.ground.tick();
         watch.ground.messages[message].read_at = Some(moment);
         watch.tell(|ground| {
-            format!("the will of {} is due (message {message})", ground.name(ground.messages[message].publisher))
+            format!(
+                "the will of {} is due (message {message})",
+                ground.name(ground.messages[message].publisher)
+            )
         });
         watch.see(&Fact::WillDue { message });
         self.note(&watch);
@@ -772,9 +785,11 @@ impl World {
             self.sessions.borrow().iter().filter_map(Weak::upgrade).collect();
         sessions.sort_by_key(|session| session.number);
         sessions.dedup_by_key(|session| session.number);
-        let is_due = self.broker.borrow().as_ref().is_some_and(|task| {
-            task.broker.poll_timeout(self.instant()).is_some()
-        });
+        let is_due = self
+            .broker
+            .borrow()
+            .as_ref()
+            .is_some_and(|task| task.broker.poll_timeout(self.instant()).is_some());
         let at_work = self.publisher.borrow().as_ref().is_some_and(Publisher::is_at_work);
         let figures = Figures {
             counters: &self.counters,

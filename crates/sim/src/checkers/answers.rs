@@ -129,7 +129,11 @@ fn is_true(ack: &Ack, message: &Message, ground: &Ground) -> Verdict {
         };
     }
     let anybody = (0..ground.lives.len()).any(|life| ground.is_possible_for(life, topic, read_at));
-    if anybody { Ok(()) } else { Err(format!("a message to {topic:?} found somebody, and nobody subscribes")) }
+    if anybody {
+        Ok(())
+    } else {
+        Err(format!("a message to {topic:?} found somebody, and nobody subscribes"))
+    }
 }
 
 impl Checker for Answers {

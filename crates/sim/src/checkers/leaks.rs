@@ -31,7 +31,10 @@ fn rest(figures: &Figures<'_>) -> Verdict {
         }
         for group in session.groups() {
             if group.queued() > 0 {
-                return Err(format!("{} messages wait in {group:?}, and {session:?} is there", group.queued()));
+                return Err(format!(
+                    "{} messages wait in {group:?}, and {session:?} is there",
+                    group.queued()
+                ));
             }
         }
     }

@@ -14,11 +14,8 @@ pub struct Ledger;
 fn totals(figures: &Figures<'_>) -> Verdict {
     let counters = figures.counters;
     let dropped: u64 = counters.dropped.iter().map(|count| count.load(Relaxed)).sum();
-    let (offered, waiting, in_flight) = (
-        counters.offered.load(Relaxed),
-        counters.waiting.load(Relaxed),
-        counters.in_flight.load(Relaxed),
-    );
+    let (offered, waiting, in_flight) =
+        (counters.offered.load(Relaxed), counters.waiting.load(Relaxed), counters.in_flight.load(Relaxed));
     let (completed, expired) = (counters.completed.load(Relaxed), counters.expired.load(Relaxed));
     let sum = i128::from(completed)
         + i128::from(in_flight)
@@ -53,8 +50,7 @@ fn of_session(session: &Session) -> Verdict {
 
 fn publications(figures: &Figures<'_>) -> Verdict {
     let counters = figures.counters;
-    let received =
-        counters.packets_received[PacketType::Publish as usize].load(Relaxed) + figures.inner;
+    let received = counters.packets_received[PacketType::Publish as usize].load(Relaxed) + figures.inner;
     let refused: u64 = counters.refused.iter().map(|count| count.load(Relaxed)).sum();
     let (routed, nobody) = (counters.routed.load(Relaxed), counters.no_subscriber.load(Relaxed));
     if received == routed + nobody + refused {

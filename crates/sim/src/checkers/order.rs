@@ -36,8 +36,7 @@ impl Checker for Order {
         let newest = self.newest.entry(line).or_insert(number);
         // One that its publisher sent again may have been dropped when it came first.
         if *newest > number && message.reads == 1 {
-            let (name, publisher) =
-                (ground.name(ground.conns[*conn].client), ground.name(message.publisher));
+            let (name, publisher) = (ground.name(ground.conns[*conn].client), ground.name(message.publisher));
             return Err(format!(
                 "{name} was sent message {number} of {publisher} on {:?} after message {newest}",
                 publish.topic

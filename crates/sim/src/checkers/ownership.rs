@@ -27,7 +27,9 @@ impl Checker for Ownership {
                 };
                 if let Some((other, _)) = ground.conns.iter().enumerate().find(holds) {
                     let name = ground.name(client);
-                    return Err(format!("connection #{number} of {name} has its session while #{other} has it"));
+                    return Err(format!(
+                        "connection #{number} of {name} has its session while #{other} has it"
+                    ));
                 }
                 let lives = ground.lives.iter().filter(|life| life.client == client).count();
                 if ground.conns[*number].clean && lives > 1 {

@@ -33,7 +33,10 @@ impl Checker for ReceiveMaximum {
                     return Ok(());
                 }
                 let name = ground.name(conn.client);
-                return Err(format!("{name} has a receive maximum of {most} and was sent {} at once", open.len()));
+                return Err(format!(
+                    "{name} has a receive maximum of {most} and was sent {} at once",
+                    open.len()
+                ));
             }
             Fact::Up { conn, packet: Packet::Ack(ack), .. } => {
                 let ends = match ack.kind {

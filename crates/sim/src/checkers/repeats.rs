@@ -22,7 +22,13 @@ pub struct Repeats {
 }
 
 impl Repeats {
-    fn publish(&mut self, number: usize, publish: &Published, ground: &Ground, census: &mut Census) -> Verdict {
+    fn publish(
+        &mut self,
+        number: usize,
+        publish: &Published,
+        ground: &Ground,
+        census: &mut Census,
+    ) -> Verdict {
         let conn = &ground.conns[number];
         let Some(life) = conn.life else { return Ok(()) };
         let name = ground.name(conn.client);

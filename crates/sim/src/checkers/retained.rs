@@ -3,11 +3,10 @@
 
 use super::{Checker, Verdict};
 use crate::census::Census;
-use crate::ground::{Ground, Message, Published, matches};
-use crate::watch::{Fact, Figures};
+use crate::ground::{Ground, Message, Published};
+use crate::watch::Fact;
 use aldis_packet::{AckKind, Packet};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering::Relaxed;
 
 #[derive(Default)]
 pub struct Retained {
@@ -29,9 +28,7 @@ fn has_one_publisher(topic: &str) -> bool {
 impl Retained {
     fn copy(&mut self, conn: usize, publish: &Published, ground: &Ground, census: &mut Census) -> Verdict {
         let (Some(number), Some(life)) = (publish.message, ground.conns[conn].life) else { return Ok(()) };
-        let as_published =
-            |sub: &crate::ground::Sub| sub.as_published && matches(&sub.filter, &publish.topic);
-        if publish.dup || ground.lives[life].subs.iter().any(as_published) {
+        if publish.dup || ground.may_be_live(life, &publish.topic) {
             return Ok(());
         }
         let newest = self.newest.entry((life, publish.topic.clone())).or_insert(number);
@@ -53,8 +50,7 @@ impl Retained {
         Ok(())
     }
 
-    fn end(&self, figures: &Figures<'_>, ground: &Ground) -> Verdict {
-        let is_full = figures.counters.not_retained.load(Relaxed) > 0;
+    fn end(&self, ground: &Ground) -> Verdict {
         let mut by_topic: BTreeMap<&str, Vec<(usize, &Message)>> = BTreeMap::new();
         for (number, message) in ground.messages.iter().enumerate() {
             let is_there = message.read_at.is_some() && !message.is_refused;
@@ -68,13 +64,15 @@ impl Retained {
             messages.sort_by_key(|(_, message)| message.read_last);
             // Whatever came after the last one that was acknowledged may be there or not.
             let last = messages.iter().rposition(|(number, _)| self.accepted.contains(number));
-            let Some(last) = last.filter(|_| !is_full) else { continue };
+            let Some(last) = last.filter(|_| !ground.retained_is_bounded) else { continue };
             let candidates = &messages[last..];
             let may_be_gone = candidates.iter().any(|(_, message)| message.removes || message.expires);
             match self.found.get(topic) {
                 None if !may_be_gone => {
                     let what = candidates[0].0;
-                    return Err(format!("message {what} is retained on {topic:?}, and is not there at the end"));
+                    return Err(format!(
+                        "message {what} is retained on {topic:?}, and is not there at the end"
+                    ));
                 }
                 Some(found) if candidates.iter().all(|(number, _)| number != found) => {
                     let newest = candidates[0].0;
@@ -121,7 +119,7 @@ impl Checker for Retained {
                     self.found.insert(publish.topic.clone(), number);
                 }
             }
-            Fact::End(figures) => return self.end(figures, ground),
+            Fact::End(_) => return self.end(ground),
             _ => {}
         }
         Ok(())

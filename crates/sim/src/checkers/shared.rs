@@ -16,19 +16,18 @@ pub struct Shared {
     /// Messages that were acknowledged while a shared subscription certainly had a member, with it.
     owed: BTreeMap<usize, BTreeSet<String>>,
     got: BTreeSet<usize>,
+    /// Shared subscriptions with a member that takes QoS 0 only, and may lose what it gets.
+    careless: BTreeSet<String>,
 }
 
 impl Shared {
     fn acknowledged(&mut self, number: usize, ground: &Ground) {
         let message = &ground.messages[number];
         let Some(read_at) = message.read_at else { return };
-        // A member that takes QoS 0 only may lose it.
-        let all = || ground.lives.iter().flat_map(|life| &life.subs);
-        let careless: BTreeSet<&str> = all().filter(|sub| sub.qos == 0).map(|sub| sub.text.as_str()).collect();
         for life in ground.lives.iter().filter(|life| !life.is_over) {
             for sub in &life.subs {
                 let is_member = sub.is_shared
-                    && !careless.contains(sub.text.as_str())
+                    && sub.qos > 0
                     && !message.removes
                     && sub.since.is_some_and(|since| since < read_at)
                     && sub.leaving_at.is_none();
@@ -46,6 +45,7 @@ impl Shared {
             .iter()
             .filter(|life| !life.is_over && ground.is_here(life.client))
             .flat_map(|life| &life.subs)
+            .filter(|sub| !self.careless.contains(&sub.text))
             .filter(|sub| sub.is_shared && sub.since.is_some() && sub.leaving_at.is_none())
             .map(|sub| sub.text.as_str())
             .collect();
@@ -60,8 +60,11 @@ impl Shared {
         census.add("a shared message has come", self.got.len() as u64);
         let dropped = |reason: DropReason| figures.counters.dropped[reason as usize].load(Relaxed);
         let qos0 = [DropReason::Offline, DropReason::SessionEndedQos0, DropReason::ConnectionClosed];
-        let excused: u64 =
-            DropReason::ALL.iter().filter(|reason| !qos0.contains(reason)).map(|reason| dropped(*reason)).sum();
+        let excused: u64 = DropReason::ALL
+            .iter()
+            .filter(|reason| !qos0.contains(reason))
+            .map(|reason| dropped(*reason))
+            .sum();
         let expired = figures.counters.expired.load(Relaxed);
         if missing.len() as u64 > excused + expired {
             return Err(format!(
@@ -80,6 +83,10 @@ impl Checker for Shared {
 
     fn see(&mut self, fact: &Fact<'_>, ground: &Ground, census: &mut Census) -> Verdict {
         match fact {
+            Fact::Up { packet: Packet::Subscribe(subscribe), .. } => {
+                let careless = subscribe.filters.iter().filter(|(_, options)| options.qos.value() == 0);
+                self.careless.extend(careless.map(|(filter, _)| filter.clone()));
+            }
             Fact::Up { conn, publish: Some(publish), .. } if publish.qos > 0 => {
                 if let Some(message) = publish.message {
                     self.waiting.insert((*conn, publish.id), message);

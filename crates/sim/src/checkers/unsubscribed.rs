@@ -2,7 +2,7 @@
 
 use super::{Checker, Verdict};
 use crate::census::Census;
-use crate::ground::{Ground, matches};
+use crate::ground::Ground;
 use crate::watch::Fact;
 
 pub struct Unsubscribed;
@@ -18,12 +18,10 @@ impl Checker for Unsubscribed {
         if publish.dup {
             return Ok(());
         }
-        let subs = &ground.lives[life].subs;
-        let as_published = subs.iter().any(|sub| sub.as_published && matches(&sub.filter, &publish.topic));
         let read_at = publish.message.and_then(|message| ground.messages[message].read_at);
         // A copy of a retained message is never kept waiting: it is added when it is sent.
         let since = match read_at {
-            _ if publish.retain && !as_published => ground.moment,
+            _ if publish.retain && !ground.may_be_live(life, &publish.topic) => ground.moment,
             Some(read_at) => read_at,
             None => return Ok(()),
         };

@@ -224,7 +224,8 @@ impl Client {
             }
         }
         let Some(connection) = self.connection.take() else { return };
-        world.tell(|| format!("the connection #{} of client {} is lost", connection.link.number, self.number));
+        world
+            .tell(|| format!("the connection #{} of client {} is lost", connection.link.number, self.number));
         world.count("a connection was lost");
         if self.random.one_in(2) {
             connection.link.lose();

@@ -64,7 +64,8 @@ impl Client {
 
     /// Whether another exchange may be begun: the broker's receive maximum is kept.
     fn may_begin(&self) -> bool {
-        let maximum = self.connection.as_ref().map_or(0, |connection| usize::from(connection.receive_maximum));
+        let maximum =
+            self.connection.as_ref().map_or(0, |connection| usize::from(connection.receive_maximum));
         self.kept.unfinished.len() < maximum.min(WINDOW)
     }
 

@@ -2,9 +2,7 @@
 
 use super::client::Client;
 use crate::world::World;
-use aldis_packet::{
-    Ack, AckKind, DecodeLimits, Framed, Packet, Publish, QoS, decode, next_frame,
-};
+use aldis_packet::{Ack, AckKind, DecodeLimits, Framed, Packet, Publish, QoS, decode, next_frame};
 
 impl Client {
     /// Reads up to so many bytes and does what the whole packets among them ask for.
@@ -99,7 +97,11 @@ impl Client {
                 for unfinished in self.kept.unfinished.iter_mut().filter(|unfinished| unfinished.id == id) {
                     unfinished.is_released = true;
                 }
-                self.encode(&Packet::Ack(Ack::new(AckKind::Pubrel, ack.packet_id, aldis_packet::ReasonCode::Success)));
+                self.encode(&Packet::Ack(Ack::new(
+                    AckKind::Pubrel,
+                    ack.packet_id,
+                    aldis_packet::ReasonCode::Success,
+                )));
             }
             AckKind::Pubrel => {
                 self.kept.received.remove(&id);

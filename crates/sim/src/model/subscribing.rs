@@ -6,9 +6,8 @@ use crate::world::World;
 use aldis_packet::{Packet, QoS, RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe};
 
 /// Filters to choose from; some overlap.
-const FILTERS: [&str; 14] = [
-    "t/0", "t/+", "t/#", "t/1", "r/1/#", "t/2", "r/+/0", "r/#", "r/+/+", "w/#", "w/+", "d/#", "d/0", "d/2",
-];
+const FILTERS: [&str; 14] =
+    ["t/0", "t/+", "t/#", "t/1", "r/1/#", "t/2", "r/+/0", "r/#", "r/+/+", "w/#", "w/+", "d/#", "d/0", "d/2"];
 /// Shared subscriptions.
 const SHARED: [&str; 3] = ["$share/g/s/+", "$share/h/s/0", "$share/g/s/1"];
 
@@ -46,15 +45,20 @@ impl Client {
             if self.is_v5() {
                 options.no_local = self.random.one_in(6) && !filter.starts_with("$share");
                 options.retain_as_published = self.random.one_in(5);
-                let handlings =
-                    [RetainHandling::Send, RetainHandling::Send, RetainHandling::SendIfNew, RetainHandling::DoNotSend];
+                let handlings = [
+                    RetainHandling::Send,
+                    RetainHandling::Send,
+                    RetainHandling::SendIfNew,
+                    RetainHandling::DoNotSend,
+                ];
                 options.retain_handling = self.random.pick(&handlings);
             }
             self.filters.insert(filter.to_owned());
             filters.push((filter.to_owned(), options));
         }
         let id = self.next_id();
-        let subscription_id = (self.is_v5() && self.random.one_in(2)).then(|| 1 + self.random.below(100) as u32);
+        let subscription_id =
+            (self.is_v5() && self.random.one_in(2)).then(|| 1 + self.random.below(100) as u32);
         let subscribe = Subscribe { packet_id: id, filters, subscription_id, user_properties: Vec::new() };
         if let Some(connection) = &mut self.connection {
             connection.asked.insert(id.get());

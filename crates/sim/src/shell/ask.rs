@@ -31,7 +31,10 @@ impl Task {
                     let publication = held.publication.as_ref().filter(|publication| publication.retain)?;
                     Some((position, Arc::clone(publication)))
                 });
-                let publications = retained.collect();
+                let publications: Vec<_> = retained.collect();
+                world.tell(|| {
+                    format!("#{} asks the Broker to store {}", self.link.number, publications.len())
+                });
                 (Command::Retain { publications, reply }, Question::Retain(held))
             }
         };
