@@ -29,8 +29,8 @@ pub struct Kept {
     pub ids: u16,
     /// It may be there when the client comes back.
     pub lasts: bool,
-    /// The life of the session that this belongs to.
-    pub life: usize,
+    /// The life of the session that this belongs to; `None` if it belongs to none.
+    pub life: Option<usize>,
 }
 
 /// A connection, from the client's side.
@@ -62,6 +62,8 @@ pub struct Client {
     /// Connections that it has forgotten and not closed.
     pub forgotten: Vec<Arc<Link>>,
     pub kept: Kept,
+    /// It has to begin anew.
+    pub starts_clean: bool,
     /// Filters that it has asked for and not given up.
     pub filters: BTreeSet<String>,
 }
@@ -77,6 +79,7 @@ impl Client {
             connection: None,
             forgotten: Vec::new(),
             kept: Kept::default(),
+            starts_clean: false,
             filters: BTreeSet::new(),
         }
     }
@@ -255,7 +258,7 @@ impl Client {
     }
 
     /// The broker has closed the connection.
-    fn over(&mut self, world: &World) {
+    pub fn over(&mut self, world: &World) {
         if let Some(connection) = self.connection.take() {
             connection.link.close();
             world.nudge(connection.link.number);

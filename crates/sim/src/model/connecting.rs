@@ -20,6 +20,7 @@ impl Client {
         let clean = !drains && self.random.one_in(self.persona.clean_in);
         // A session of 3.1 cannot be told from a new one: its CONNACK does not say.
         let clean = clean || self.persona.version == ProtocolVersion::V31;
+        let clean = std::mem::take(&mut self.starts_clean) || clean;
         if clean {
             // Its own half of the session ends, too [MQTT-3.1.2-4].
             self.kept = Kept::default();
@@ -134,16 +135,22 @@ impl Client {
         self.kept.lasts = connection.expiry > 0;
         if connack.session_present {
             world.count("a session was resumed");
+            if self.kept.life.is_none() {
+                // A session that this client has given up: not one to go on with [MQTT-3.2.2-4].
+                world.count("a client closed for a session that it has not");
+                self.starts_clean = true;
+                return self.over(world);
+            }
             // The old session may have ended, and the answer that said so may have been lost. No client can know;
             // what would come of it is nobody's fault, so the model is told.
-            if connection.life == self.kept.life {
+            if Some(connection.life) == self.kept.life {
                 return self.repeat(world);
             }
         }
         // Nothing of the old session is known to the broker, so nothing of it counts here.
         self.kept.unfinished.clear();
         self.kept.received.clear();
-        self.kept.life = world.life_of(self.number);
+        self.kept.life = Some(world.life_of(self.number));
         self.filters.clear();
     }
 
