@@ -4,7 +4,7 @@
 //! It is put together from the packets at the broker's end of every wire and from what the model clients say of
 //! themselves. Checkers judge by it; nothing here judges.
 
-use crate::agenda::Time;
+use crate::agenda::{SECOND, Time};
 use aldis_packet::{Connect, ProtocolVersion, SubscriptionOptions};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -63,6 +63,8 @@ pub struct Life {
     /// Filters that it ever wanted with RETAIN as published: there a live message may look like a retained one.
     pub as_published: Vec<String>,
     pub is_over: bool,
+    /// The connection that has it, or had it last.
+    pub conn: usize,
 }
 
 /// What is wanted with a packet identifier.
@@ -221,6 +223,9 @@ impl Ground {
             self.unreleased.remove(&client);
         }
         let life = self.life_of.get(&client).copied();
+        if let Some(life) = life {
+            self.lives[life].conn = number;
+        }
         let conn = &mut self.conns[number];
         (conn.attached, conn.attached_at) = (Some(now), moment);
         conn.session_present = session_present;
@@ -300,6 +305,13 @@ impl Ground {
         }
     }
 
+    /// Whether the session of this life has neither ended nor expired.
+    pub fn lasts(&self, life: usize) -> bool {
+        let conn = &self.conns[self.lives[life].conn];
+        let expires = |at| at + Time::from(conn.expiry) * SECOND;
+        !self.lives[life].is_over && conn.detached.is_none_or(|at| self.now < expires(at))
+    }
+
     /// Whether this life certainly had a subscription of its own that covers the message, all the time from when
     /// the broker read it until now; answers the quality of service that it gets at least.
     pub fn is_certain_for(&self, life: usize, message: &Message) -> Option<u8> {
@@ -312,7 +324,7 @@ impl Ground {
                 && matches(&sub.filter, &message.topic)
         };
         let best = self.lives[life].subs.iter().filter(certain).map(|sub| sub.qos.min(message.qos)).max();
-        best.filter(|_| !self.lives[life].is_over)
+        best.filter(|_| self.lasts(life))
     }
 
     /// Whether this life may have had a subscription that covers the message at any time since the broker read

@@ -178,16 +178,6 @@ impl World {
             watch.ground.now = self.clock.get();
         }
         self.interests.borrow_mut().remove(&actor);
-        self.count(match actor {
-            Actor::Broker => "zz broker",
-            Actor::Publisher => "zz pub",
-            Actor::Task(_) => "zz task",
-            Actor::Client(_) => "zz client",
-            Actor::Part(_) => "zz part",
-            Actor::KeepAlive(_) => "zz ka",
-            Actor::Sweep => "zz sweep",
-            Actor::Standstill => "zz still",
-        });
         let then = self.act(actor);
         if self.agenda.borrow_mut().done(actor) {
             self.call_soon(actor);

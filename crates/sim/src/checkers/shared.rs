@@ -24,8 +24,8 @@ impl Shared {
     fn acknowledged(&mut self, number: usize, ground: &Ground) {
         let message = &ground.messages[number];
         let Some(read_at) = message.read_at else { return };
-        for life in ground.lives.iter().filter(|life| !life.is_over) {
-            for sub in &life.subs {
+        for life in (0..ground.lives.len()).filter(|life| ground.lasts(*life)) {
+            for sub in &ground.lives[life].subs {
                 let is_member = sub.is_shared
                     && sub.qos > 0
                     && !message.removes
