@@ -6,7 +6,7 @@ use crate::population::{add, subtract};
 use crate::subscription_list::SubscriptionList;
 use crate::timers::Timer;
 use aldis_packet::ReasonCode;
-use aldis_session::{Ending, Farewell, Memory, Outbound, Session, Violation};
+use aldis_session::{Ending, Farewell, Memory, Outbound, Session, Violation, planted};
 use aldis_store::Record;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -41,7 +41,7 @@ impl<R> Broker<R> {
             let why = Violation::new(ReasonCode::NotAuthorized, "", what);
             return self.answer(newcomer.reply, Answer::Refused(why));
         }
-        if entry.connection.is_none() {
+        if entry.connection.is_none() || planted!(TwoOwners) {
             return self.attach_known(number, newcomer);
         }
         let taken_over = Farewell::new(ReasonCode::SessionTakenOver, "the client id connected anew");
@@ -70,6 +70,12 @@ impl<R> Broker<R> {
         if let Some(key) = entry.expires.take() {
             self.timers.cancel(key);
         }
+        if planted!(WillAfterReturn)
+            && let Some(will) = entry.will.take()
+        {
+            self.publish_will(*will);
+        }
+        let Some(entry) = self.entries.get_mut(&number) else { return };
         // Back before its will was due: the will is not sent [MQTT-3.1.3-9].
         if let Some(key) = entry.will.take().and_then(|will| will.timer) {
             self.timers.cancel(key);

@@ -44,8 +44,6 @@ pub enum Fault {
     QueueWithoutEnd,
     /// A newcomer gets the session before the old connection has let go of it.
     TwoOwners,
-    /// PUBACKs leave in the opposite order.
-    AnswersOutOfOrder,
     /// A new connection is written to before its CONNACK.
     BeforeConnack,
 }

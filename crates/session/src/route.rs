@@ -120,6 +120,9 @@ impl Subscription {
     /// Ends it: a publisher that resolved its route a moment ago adds nothing more
     /// [MQTT-3.10.4-2]. To be called under the lock of the session's Outbox.
     pub fn end(&self) {
+        if planted!(UnsubscribedGoesOn) {
+            return;
+        }
         self.packed.fetch_and(!ACTIVE, Relaxed);
     }
 }
@@ -262,7 +265,7 @@ impl Session {
         let Some(mut terms) = terms(subscriptions, offering, &self.client_id) else {
             return Offered::NotConcerned;
         };
-        if !outbox.outbound.identity.may(Act::Receive, offering.topic) {
+        if !outbox.outbound.identity.may(Act::Receive, offering.topic) && !planted!(RightsNotAsked) {
             if group.is_some() {
                 return Offered::NotConcerned;
             }

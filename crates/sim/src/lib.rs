@@ -11,6 +11,8 @@
 pub mod agenda;
 pub mod census;
 pub mod checkers;
+#[cfg(feature = "planted-faults")]
+pub mod faults;
 pub mod ground;
 pub mod model;
 pub mod plan;
