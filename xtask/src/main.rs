@@ -9,6 +9,7 @@ mod arguments;
 mod bench;
 mod process;
 mod repository;
+mod sim;
 mod test;
 mod tidy;
 
@@ -19,6 +20,7 @@ const HELP: &str = "cargo xtask COMMAND [OPTIONS]
 COMMAND
   test    build the broker and run every test there is, real clients included
   tidy    check the rules of style that a machine can check
+  sim     run the simulator: many clients and the broker in one thread, with one seed
   bench   measure the broker against a bare relay and write docs/performance.md
 
 `cargo xtask COMMAND --help` tells the options of one.";
@@ -30,12 +32,13 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("test") => test::main(rest),
         Some("tidy") => tidy::main(rest),
+        Some("sim") => sim::main(&rest),
         Some("bench") => bench::main(rest),
         Some("--help" | "-h" | "help") | None => {
             println!("{HELP}");
             Ok(true)
         }
-        Some(other) => Err(format!("there is no command `{other}`; there are test, tidy and bench")),
+        Some(other) => Err(format!("there is no command `{other}`; there are test, tidy, sim and bench")),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

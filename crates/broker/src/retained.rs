@@ -80,7 +80,10 @@ impl Retained {
         let mut refused = Vec::new();
         let mut tree = self.tree.write();
         for (position, publication) in publications {
-            if planted!(StaleRetained) && tree.get(&publication.topic).is_some() {
+            if planted!(StaleRetained)
+                && !publication.payload.is_empty()
+                && tree.get(&publication.topic).is_some()
+            {
                 continue;
             }
             if publication.payload.is_empty() {

@@ -28,7 +28,7 @@ pub enum Fault {
     WillAfterReturn,
     /// A QoS 2 PUBLISH that is repeated is routed again.
     RepeatRouted,
-    /// A subscription that was ended goes on for whoever has an old route.
+    /// A subscription that was ended stays in the routes.
     UnsubscribedGoesOn,
     /// What an ended member of a shared subscription had not acknowledged is forgotten.
     SharedForgotten,

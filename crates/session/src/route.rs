@@ -120,9 +120,6 @@ impl Subscription {
     /// Ends it: a publisher that resolved its route a moment ago adds nothing more
     /// [MQTT-3.10.4-2]. To be called under the lock of the session's Outbox.
     pub fn end(&self) {
-        if planted!(UnsubscribedGoesOn) {
-            return;
-        }
         self.packed.fetch_and(!ACTIVE, Relaxed);
     }
 }

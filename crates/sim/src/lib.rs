@@ -14,6 +14,8 @@ pub mod checkers;
 #[cfg(feature = "planted-faults")]
 pub mod faults;
 pub mod ground;
+pub mod kinds;
+pub mod many;
 pub mod model;
 pub mod plan;
 pub mod probe;
@@ -21,6 +23,7 @@ pub mod random;
 pub mod run;
 pub mod seams;
 pub mod shell;
+pub mod shrink;
 pub mod stage;
 pub mod tap;
 pub mod watch;

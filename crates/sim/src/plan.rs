@@ -73,6 +73,8 @@ pub struct Cut {
     pub features: Vec<Feature>,
     /// Steps before everybody is asked to come to an end; `None` is as many as the seed says.
     pub steps: Option<usize>,
+    /// Another order of the same things: shrinking tries a few.
+    pub schedule: u64,
 }
 
 /// The habits of one client.

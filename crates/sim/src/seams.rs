@@ -20,16 +20,16 @@ pub struct Seam<'a> {
 
 impl Router for Seam<'_> {
     fn generation(&self) -> u64 {
-        stage::with(|world| {
-            world.meanwhile();
-            world.routes(self.number);
-        });
-        self.routes.generation()
+        stage::with(|world| world.routes(self.number));
+        let generation = self.routes.generation();
+        // From here on a route that was kept may be old when it is used.
+        stage::with(|world| world.meanwhile());
+        generation
     }
 
     fn resolve(&self, topic: &str) -> Arc<Route> {
         let route = self.routes.resolve(topic);
-        // From here on the route may be old when it is used.
+        // And so may a new one.
         stage::with(|world| world.meanwhile());
         route
     }

@@ -112,7 +112,7 @@ impl World {
             start,
             clock: Cell::new(0),
             agenda: RefCell::default(),
-            random: RefCell::new(Random::new(plan.seed, 2)),
+            random: RefCell::new(Random::new(plan.seed, 2 + 500_000 * plan.cut.schedule)),
             interests: RefCell::default(),
             clients: RefCell::new(clients.collect()),
             broker: RefCell::new(Some(BrokerTask::new(broker, log))),
@@ -277,7 +277,8 @@ impl World {
             if !random.one_in(self.plan.meanwhile_in) {
                 return;
             }
-            1 + random.below(4)
+            // Now and then enough for a whole exchange with the Broker.
+            if random.one_in(4) { 1 + random.below(32) } else { 1 + random.below(4) }
         };
         self.depth.set(self.depth.get() + 1);
         for _ in 0..count {
@@ -675,6 +676,12 @@ impl World {
     /// It happened once more.
     pub fn count(&self, kind: &'static str) {
         self.watch.borrow_mut().census.count(kind);
+    }
+
+    /// Whether somebody is in the middle of a replay of retained messages.
+    pub fn is_replaying(&self) -> bool {
+        let sessions = self.sessions.borrow();
+        sessions.iter().filter_map(Weak::upgrade).any(|session| session.outbox.lock().waiting_replays() > 0)
     }
 
     /// Adds a line to the story.

@@ -54,6 +54,9 @@ impl Checker for Bounds {
             }
         }
         let sessions = figures.population.sessions.load(Relaxed);
+        if sessions == limits.sessions {
+            census.count("limit: sessions");
+        }
         if sessions > limits.sessions {
             return Err(format!("there are {sessions} sessions, of {} allowed", limits.sessions));
         }

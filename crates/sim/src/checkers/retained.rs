@@ -17,7 +17,6 @@ pub struct Retained {
     accepted: BTreeSet<usize>,
     /// What the client at the end was sent.
     found: BTreeMap<String, usize>,
-    storms: BTreeSet<usize>,
 }
 
 /// Whether one client alone publishes there.
@@ -34,7 +33,6 @@ impl Retained {
         let newest = self.newest.entry((life, publish.topic.clone())).or_insert(number);
         if publish.retain {
             census.count("a retained message was sent to a new subscription");
-            self.storms.insert(life);
             let is_older = Some(ground.messages[number].read_last) < ground.messages[*newest].read_at;
             if is_older && !ground.retained_is_bounded {
                 return Err(format!(
@@ -99,10 +97,6 @@ impl Checker for Retained {
                 let Some(number) = publish.message else { return Ok(()) };
                 if publish.qos > 0 {
                     self.waiting.insert((*conn, publish.id), number);
-                }
-                let is_storming = |life: &usize| ground.lives[*life].client != ground.conns[*conn].client;
-                if publish.retain && self.storms.iter().any(is_storming) {
-                    census.count("a retained message changed after others were sent copies");
                 }
             }
             Fact::Down { conn, packet: Packet::Ack(ack), .. } => {

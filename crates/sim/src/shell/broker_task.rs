@@ -35,6 +35,10 @@ impl BrokerTask {
         if let Some(command) = world.take_command() {
             let detached = match &command {
                 Command::Detach { session, connection, .. } => Some((*session, *connection)),
+                Command::Retain { .. } if world.is_replaying() => {
+                    world.count("a retained message was set during a replay");
+                    None
+                }
                 _ => None,
             };
             self.broker.handle(command, world.instant());
