@@ -3,9 +3,12 @@
 
 #![cfg(feature = "planted-faults")]
 
+use aldis_session::planted::{Fault, plant};
 use aldis_sim::faults::{FAULTS, notice};
 use aldis_sim::plan::Cut;
 use aldis_sim::run::run;
+use aldis_sim::shrink::shrink;
+use aldis_sim::watch::Failure;
 
 /// Seeds that each fault has to show itself in.
 const SEEDS: u64 = 1_000;
@@ -40,4 +43,17 @@ fn every_checker_has_a_fault_to_notice() {
         let name = checker.name();
         assert!(FAULTS.iter().any(|(_, meant)| *meant == name), "no planted fault is meant for {name}");
     }
+}
+
+#[test]
+fn a_failing_seed_is_told_in_a_shorter_story() {
+    plant(Some(Fault::NoDup));
+    let whole = run(0, &Cut::default(), true);
+    let shrunk = shrink(0, Cut::default(), whole.clone());
+    let again = run(0, &shrunk.cut, true);
+    plant(None);
+    let checker = |failure: Option<Failure>| failure.map(|failure| failure.checker);
+    assert_eq!(checker(again.failure), Some("repeats"));
+    assert!(shrunk.cut.clients.len() + shrunk.cut.features.len() > 5, "{:?}", shrunk.cut);
+    assert!(again.story.len() * 2 < whole.story.len(), "{} of {}", again.story.len(), whole.story.len());
 }

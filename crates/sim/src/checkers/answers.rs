@@ -33,7 +33,7 @@ struct Connection {
 }
 
 #[derive(Default)]
-pub struct Answers {
+pub(super) struct Answers {
     conns: BTreeMap<usize, Connection>,
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// Bytes above the watermark that one step may add before it is noticed: one read of every client.
 const ABOVE: usize = 64 << 10;
 
-pub struct Bounds;
+pub(super) struct Bounds;
 
 fn of_session(session: &Session, figures: &Figures<'_>, census: &mut Census) -> Verdict {
     let limits = figures.limits;

@@ -9,7 +9,7 @@ use aldis_packet::{Packet, ProtocolVersion};
 use std::collections::BTreeSet;
 
 #[derive(Default)]
-pub struct Conduct {
+pub(super) struct Conduct {
     begun: BTreeSet<usize>,
     ended: BTreeSet<usize>,
 }

@@ -8,7 +8,7 @@ use crate::watch::Fact;
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
-pub struct ExactlyOnce {
+pub(super) struct ExactlyOnce {
     taken: BTreeSet<(usize, usize)>,
     /// How often a message of a shared topic was taken, by anybody.
     shared: BTreeMap<usize, usize>,

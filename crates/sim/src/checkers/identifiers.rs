@@ -8,7 +8,7 @@ use aldis_packet::{AckKind, Packet};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
-pub struct Identifiers {
+pub(super) struct Identifiers {
     /// What each identifier of a life stands for: message and topic.
     open: BTreeMap<usize, BTreeMap<u16, (Option<usize>, String)>>,
 }

@@ -8,7 +8,7 @@ use crate::watch::{Fact, Figures};
 use aldis_session::State;
 use std::sync::atomic::Ordering::Relaxed;
 
-pub struct Leaks;
+pub(super) struct Leaks;
 
 fn rest(figures: &Figures<'_>) -> Verdict {
     for session in figures.sessions {

@@ -9,7 +9,7 @@ use aldis_packet::PacketType;
 use aldis_session::Session;
 use std::sync::atomic::Ordering::Relaxed;
 
-pub struct Ledger;
+pub(super) struct Ledger;
 
 fn totals(figures: &Figures<'_>) -> Verdict {
     let counters = figures.counters;

@@ -12,7 +12,7 @@ use aldis_session::{Act, DropReason, Session, State};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
-pub struct NothingLost {
+pub(super) struct NothingLost {
     /// Messages that wait for their acknowledgement, by connection and identifier.
     waiting: BTreeMap<(usize, u16), usize>,
     /// What each life has to get, and what it got.

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 type Line = (usize, usize, String, u8, u8);
 
 #[derive(Default)]
-pub struct Order {
+pub(super) struct Order {
     newest: BTreeMap<Line, usize>,
     seen: BTreeSet<(usize, usize)>,
 }

@@ -5,7 +5,7 @@ use crate::census::Census;
 use crate::ground::Ground;
 use crate::watch::Fact;
 
-pub struct Ownership;
+pub(super) struct Ownership;
 
 impl Checker for Ownership {
     fn name(&self) -> &'static str {

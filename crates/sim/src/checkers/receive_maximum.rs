@@ -9,7 +9,7 @@ use aldis_packet::{AckKind, Packet, ProtocolVersion};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
-pub struct ReceiveMaximum {
+pub(super) struct ReceiveMaximum {
     open: BTreeMap<usize, BTreeSet<u16>>,
 }
 

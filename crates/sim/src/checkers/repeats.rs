@@ -16,7 +16,7 @@ struct Sent {
 }
 
 #[derive(Default)]
-pub struct Repeats {
+pub(super) struct Repeats {
     /// What was sent with each identifier of a life and is not acknowledged.
     sent: BTreeMap<usize, BTreeMap<u16, Sent>>,
 }
@@ -71,10 +71,8 @@ impl Checker for Repeats {
 
     fn see(&mut self, fact: &Fact<'_>, ground: &Ground, census: &mut Census) -> Verdict {
         match fact {
-            Fact::Down { conn, publish: Some(publish), .. } => {
-                if publish.qos > 0 {
-                    return self.publish(*conn, publish, ground, census);
-                }
+            Fact::Down { conn, publish: Some(publish), .. } if publish.qos > 0 => {
+                return self.publish(*conn, publish, ground, census);
             }
             Fact::Down { conn, packet: Packet::Ack(ack), .. } if ack.kind == AckKind::Pubrel => {
                 let Some(life) = ground.conns[*conn].life else { return Ok(()) };

@@ -9,7 +9,7 @@ use aldis_packet::{AckKind, Packet};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Default)]
-pub struct Retained {
+pub(super) struct Retained {
     /// The newest message that a life was sent on a topic.
     newest: BTreeMap<(usize, String), usize>,
     waiting: BTreeMap<(usize, u16), usize>,

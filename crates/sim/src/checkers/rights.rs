@@ -7,7 +7,7 @@ use crate::seams::Policy;
 use crate::watch::Fact;
 use aldis_session::Act;
 
-pub struct Rights;
+pub(super) struct Rights;
 
 impl Checker for Rights {
     fn name(&self) -> &'static str {

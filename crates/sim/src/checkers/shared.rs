@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
 
 #[derive(Default)]
-pub struct Shared {
+pub(super) struct Shared {
     waiting: BTreeMap<(usize, u16), usize>,
     /// Messages that were acknowledged while a shared subscription certainly had a member, with it.
     owed: BTreeMap<usize, BTreeSet<String>>,

@@ -5,7 +5,7 @@ use crate::census::Census;
 use crate::ground::Ground;
 use crate::watch::Fact;
 
-pub struct Unsubscribed;
+pub(super) struct Unsubscribed;
 
 impl Checker for Unsubscribed {
     fn name(&self) -> &'static str {

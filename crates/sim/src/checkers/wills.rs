@@ -10,7 +10,7 @@ use crate::watch::Fact;
 use std::collections::BTreeSet;
 
 #[derive(Default)]
-pub struct Wills {
+pub(super) struct Wills {
     fired: BTreeSet<usize>,
 }
 
@@ -20,7 +20,7 @@ fn due(conn: &Conn) -> Option<Time> {
 }
 
 /// The connection that got the session next after `number` had it, if it is the same session.
-fn back<'a>(number: usize, ground: &'a Ground) -> Option<&'a Conn> {
+fn back(number: usize, ground: &Ground) -> Option<&Conn> {
     let this = &ground.conns[number];
     let after = |conn: &&Conn| conn.client == this.client && conn.attached_at > this.attached_at;
     let next = ground.conns.iter().filter(after).min_by_key(|conn| conn.attached_at);
