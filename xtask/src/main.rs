@@ -13,6 +13,7 @@ mod fuzz;
 mod markers;
 mod process;
 mod repository;
+mod sim;
 mod test;
 mod tidy;
 
@@ -23,6 +24,7 @@ const HELP: &str = "cargo xtask COMMAND [OPTIONS]
 COMMAND
   test    build the broker and run every test there is, real clients included
   tidy    check the rules of style that a machine can check
+  sim     run the simulator: many clients and the broker in one thread, with one seed
   bench   measure the broker against a bare relay and write docs/performance.md
   conformance
           test any broker against every statement of MQTT 3.1.1 and 5.0
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_deref() {
         Some("test") => test::main(rest),
         Some("tidy") => tidy::main(rest),
+        Some("sim") => sim::main(&rest),
         Some("bench") => bench::main(rest),
         Some("conformance") => conformance::main(rest),
         Some("fuzz") => fuzz::main(rest),
@@ -44,9 +47,9 @@ fn main() -> ExitCode {
             println!("{HELP}");
             Ok(true)
         }
-        Some(other) => {
-            Err(format!("there is no command `{other}`; there are test, tidy, bench, conformance and fuzz"))
-        }
+        Some(other) => Err(format!(
+            "there is no command `{other}`; there are test, tidy, sim, bench, conformance and fuzz"
+        )),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -10,6 +10,7 @@ use crate::arguments::Arguments;
 use crate::conformance;
 use crate::process::{exists, run, run_for_last_line};
 use crate::repository;
+use crate::sim;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
@@ -60,6 +61,7 @@ const STAGES: [Stage; 11] = [
     Stage::new("build", "cargo build --release", build),
     Stage::new("rust", "unit and integration tests", rust_tests).after(&["tools"]),
     Stage::new("doc", "examples in the documentation", doc_tests),
+    Stage::new("sim", "the simulator, and the proof that it notices faults", simulator),
     Stage::new("clippy", "lints, warnings are errors", clippy).after(&["tools"]),
     Stage::new("fmt", "formatting", formatting).after(&["tools"]),
     Stage::new("clients-setup", "fetch and build real MQTT clients", clients::set_up).after(&["tools"]),
@@ -204,6 +206,10 @@ fn rust_tests(place: &Place) -> Outcome {
 
 fn doc_tests(place: &Place) -> Outcome {
     place.cargo(&["test", "--doc", "--workspace"])
+}
+
+fn simulator(place: &Place) -> Outcome {
+    sim::stage(place.is_long)
 }
 
 fn clippy(place: &Place) -> Outcome {

@@ -15,6 +15,7 @@ mod private;
 mod pure;
 mod scan;
 mod selects;
+mod simulator;
 mod sizes;
 mod unfinished;
 
@@ -61,7 +62,7 @@ struct Check {
     check: fn(&Repository) -> Vec<Finding>,
 }
 
-const CHECKS: [Check; 13] = [
+const CHECKS: [Check; 14] = [
     Check { name: "pure", holds: "pure crates do not reach Tokio", check: pure::check },
     Check {
         name: "sizes",
@@ -89,6 +90,11 @@ const CHECKS: [Check; 13] = [
         name: "invariants",
         holds: "every invariant names the test that holds it",
         check: invariants::check,
+    },
+    Check {
+        name: "simulator",
+        holds: "the simulator runs the broker's own types, and the broker has no planted faults",
+        check: simulator::check,
     },
     Check {
         name: "licences",

@@ -6,7 +6,7 @@ use crate::population::{add, subtract};
 use crate::subscription_list::SubscriptionList;
 use crate::timers::Timer;
 use aldis_packet::ReasonCode;
-use aldis_session::{Ending, Farewell, Memory, Outbound, Session, Violation};
+use aldis_session::{Ending, Farewell, Memory, Outbound, Session, Violation, planted};
 use aldis_store::Record;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -41,15 +41,20 @@ impl<R> Broker<R> {
             let why = Violation::new(ReasonCode::NotAuthorized, "", what);
             return self.answer(newcomer.reply, Answer::Refused(why));
         }
-        if entry.connection.is_none() {
+        if entry.connection.is_none() || planted!(TwoOwners) {
             return self.attach_known(number, newcomer);
         }
         let taken_over = Farewell::new(ReasonCode::SessionTakenOver, "the client id connected anew");
         entry.session.outbox.lock().ask_to_close(taken_over);
         add(&self.population.taken_over);
         // Once it has ended the other one it is like any other.
-        let newcomer = Newcomer { take_over_only: false, ..newcomer };
-        if let Some(earlier) = entry.newcomer.replace(Box::new(newcomer)) {
+        let mut newcomer = Newcomer { take_over_only: false, ..newcomer };
+        let earlier = entry.newcomer.take();
+        // A clean start that was asked for ends the session, whoever comes next [MQTT-3.1.2-4].
+        newcomer.negotiated.clean_start |=
+            earlier.as_ref().is_some_and(|earlier| earlier.negotiated.clean_start);
+        entry.newcomer = Some(Box::new(newcomer));
+        if let Some(earlier) = earlier {
             self.answer(earlier.reply, Answer::Refused(taken_over.why));
         }
     }
@@ -65,6 +70,12 @@ impl<R> Broker<R> {
         if let Some(key) = entry.expires.take() {
             self.timers.cancel(key);
         }
+        if planted!(WillAfterReturn)
+            && let Some(will) = entry.will.take()
+        {
+            self.publish_will(*will);
+        }
+        let Some(entry) = self.entries.get_mut(&number) else { return };
         // Back before its will was due: the will is not sent [MQTT-3.1.3-9].
         if let Some(key) = entry.will.take().and_then(|will| will.timer) {
             self.timers.cancel(key);

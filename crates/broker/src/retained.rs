@@ -1,6 +1,8 @@
 //! The retained messages. Written by the Broker alone, read by every Client that replays them.
 
-use aldis_session::{Counters, Limits, Memory, Offered, Publication, RetainedLimit, Session, Workbench};
+use aldis_session::{
+    Counters, Limits, Memory, Offered, Publication, RetainedLimit, Session, Workbench, planted,
+};
 use aldis_topic::{RetainedTree, Walk};
 use parking_lot::RwLock;
 use std::ops::ControlFlow;
@@ -78,6 +80,12 @@ impl Retained {
         let mut refused = Vec::new();
         let mut tree = self.tree.write();
         for (position, publication) in publications {
+            if planted!(StaleRetained)
+                && !publication.payload.is_empty()
+                && tree.get(&publication.topic).is_some()
+            {
+                continue;
+            }
             if publication.payload.is_empty() {
                 let old = tree.remove(&publication.topic);
                 self.bytes.fetch_sub(old.map_or(0, |old| old.weight()), Relaxed);

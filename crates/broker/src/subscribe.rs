@@ -9,7 +9,7 @@ use crate::command::Answer;
 use crate::population::{add, subtract};
 use crate::routes::{Entry as RouteEntry, group_key};
 use aldis_packet::{PacketType, ReasonCode, RetainHandling, SubscriptionOptions};
-use aldis_session::{FilterRefusal, Group, Session, Subscribing, Subscription, Unsubscribing};
+use aldis_session::{FilterRefusal, Group, Session, Subscribing, Subscription, Unsubscribing, planted};
 use aldis_store::{Record, Sequence};
 use aldis_topic::TopicFilter;
 use std::collections::VecDeque;
@@ -219,7 +219,9 @@ impl<R> Broker<R> {
         let reason = if found.is_some() { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted };
         self.bench.observer.unsubscribed(&entry.session.client_id, filter.as_str(), reason);
         let Some(subscription) = found else { return reason };
-        removed.push(subscription);
+        if !planted!(UnsubscribedGoesOn) {
+            removed.push(subscription);
+        }
         let lasting = entry.lasting;
         self.record(lasting, &Record::Unsubscribe { session, filter: filter.as_str() });
         reason

@@ -112,6 +112,22 @@ fn finding_14_a_third_newcomer_takes_the_place_of_the_second() {
     assert_eq!((population(&stage), stage.wills().len()), ([0, 0, 0], 0));
 }
 
+/// Found by the simulator: who asked for a clean start, was lost while it waited, and came again without one,
+/// got the old session with its messages.
+#[test]
+fn mqtt_3_1_2_4_a_clean_start_counts_although_another_newcomer_takes_its_place() {
+    let mut stage = stage();
+    let first = stage.connect(asks("c", 100));
+    stage.subscribe(&first, &["a"]);
+    let clean = stage.ask_to_connect(Connect { clean_start: true, ..asks("c", 100) });
+    let third = stage.ask_to_connect(asks("c", 100));
+    assert_eq!(stage.connected(clean).err().unwrap().reason, ReasonCode::SessionTakenOver);
+    stage.detach(&first, Ending::Lost);
+    let third = stage.connected(third).unwrap();
+    assert!(!third.session_present);
+    assert_eq!(population(&stage)[2], 0, "subscriptions");
+}
+
 #[test]
 fn a_client_that_disconnects_may_change_how_long_its_session_lasts() {
     for (connect, disconnect, limit, lasts) in [

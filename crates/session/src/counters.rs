@@ -323,7 +323,7 @@ impl Ledger {
             (mine.get_mut(reason as usize), tally.dropped.get_mut(reason as usize))
         {
             *mine = mine.saturating_add(count);
-            *all += count;
+            *all += if planted!(DropCountedTwice) { 2 * count } else { count };
         }
     }
 

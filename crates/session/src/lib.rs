@@ -12,6 +12,11 @@
 //! Time is an argument ([`Workbench::now`]), randomness comes from the caller, and the only
 //! mutable things that tasks share are the [`Outbox`] and the [`Group`], each behind its mutex.
 
+#[macro_use]
+mod plant;
+#[cfg(feature = "planted-faults")]
+pub mod planted;
+
 mod acknowledge;
 mod alias;
 mod conversation;

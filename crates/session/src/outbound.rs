@@ -163,14 +163,16 @@ impl Outbound {
     pub(crate) fn let_go_of(&mut self, slot: Slot, bench: &mut Workbench) {
         if let Slot::Published(_, Some(kept)) = slot {
             self.kept_bytes -= kept.weight();
-            bench.tally.held_bytes -= kept.place() as i64;
+            if !planted!(MemoryLeaked) {
+                bench.tally.held_bytes -= kept.place() as i64;
+            }
         }
     }
 
     /// Whether another QoS 1 or 2 message may be sent now [MQTT-3.3.4-9].
     pub fn has_room(&self) -> bool {
         self.resend.is_none()
-            && self.outstanding < self.terms.receive_maximum
+            && (self.outstanding < self.terms.receive_maximum || planted!(NoReceiveMaximum))
             && self.window.in_use() < usize::from(self.limits.in_flight)
             && self.window.has_identifier()
             && self.kept_bytes <= self.limits.queue_bytes
@@ -207,6 +209,11 @@ impl Outbound {
             return self.expire(bench);
         }
         let qos = terms.qos;
+        if planted!(LostWhileAway) && passage == Passage::Offline && qos != QoS::AtMostOnce {
+            self.ledger.completed += 1;
+            bench.tally.completed += 1;
+            return Offered::Queued;
+        }
         let fits = self.has_room_for(&terms, bench);
         if passage == Passage::Open && fits && !self.queue.has_before(qos) {
             return self.send(offering, terms, bytes, bench);
@@ -253,6 +260,9 @@ impl Outbound {
     }
 
     fn is_full_for(&self, offering: &Offering<'_>, terms: &Terms) -> bool {
+        if planted!(QueueWithoutEnd) {
+            return false;
+        }
         let weight = offering.weight() + terms.place();
         self.queue.len() >= self.limits.queue_messages
             || self.queue.bytes() + weight > self.limits.queue_bytes
@@ -288,7 +298,11 @@ impl Outbound {
         bytes: &mut Segments,
         bench: &mut Workbench,
     ) -> Offered {
-        let id = (terms.qos != QoS::AtMostOnce).then(|| Window::packet_id(self.window.end()));
+        let mut next = self.window.end();
+        if planted!(IdentifierInUse) && self.in_flight() > 0 {
+            next = self.window.first();
+        }
+        let id = (terms.qos != QoS::AtMostOnce).then(|| Window::packet_id(next));
         if !self.encode(offering, &terms, id, false, bytes, bench) {
             return self.drop_one(DropReason::TooLarge, bench);
         }
@@ -343,7 +357,7 @@ impl Outbound {
             forwarded: offering.properties,
         };
         let payload = offering.payload;
-        if self.terms.maximum_packet_size != u32::MAX {
+        if self.terms.maximum_packet_size != u32::MAX && !planted!(NoMaximumPacketSize) {
             let maximum = self.terms.maximum_packet_size as usize;
             if let AliasUse::Introduce(_) = alias
                 && head.packet_size(payload.len()) > maximum
@@ -396,7 +410,13 @@ impl Outbound {
                 }
                 continue;
             }
-            let Some(delivery) = self.queue.pop(self.has_room()) else { return };
+            let has_room = self.has_room();
+            let next = if planted!(OrderBrokenOnResume) && has_room {
+                self.queue.pop_back()
+            } else {
+                self.queue.pop(has_room)
+            };
+            let Some(delivery) = next else { return };
             leave_queue(&delivery, bench);
             if delivery.publication.expired(bench.now) {
                 self.expire(bench);
@@ -425,7 +445,8 @@ impl Outbound {
                 let kept = kept.clone();
                 let refused = if !self.identity.may(Act::Receive, &kept.publication.topic) {
                     Some(DropReason::NotAuthorized)
-                } else if self.encode(&kept.offering(), &kept.terms, Some(id), true, bytes, bench) {
+                } else if self.encode(&kept.offering(), &kept.terms, Some(id), !planted!(NoDup), bytes, bench)
+                {
                     None
                 } else {
                     Some(DropReason::TooLarge)

@@ -191,7 +191,7 @@ impl Outbox {
     pub fn attach(&mut self, wire: Arc<dyn Wire>, identity: Identity, terms: ClientTerms) -> u32 {
         self.connection = self.connection.wrapping_add(1);
         self.wire = Some(wire);
-        self.state = State::Resuming;
+        self.state = if planted!(BeforeConnack) { State::Idle } else { State::Resuming };
         self.farewell = None;
         self.last_words = false;
         self.handed_over = false;

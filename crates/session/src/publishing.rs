@@ -113,6 +113,16 @@ impl Conversation {
             batch.held.push(Held { publication, answer, said: ReasonCode::Success.into() });
             return Ok(());
         }
+        if planted!(AcknowledgedBeforeRouted) {
+            self.answer(answer, true, bench);
+            let answers = std::mem::take(&mut bench.answers);
+            if self.session.outbox.lock().answer(self.connection, &answers, bench) {
+                bench.owe(&self.session);
+            }
+            bench.finish();
+            route(&mut self.route, &offering, router, bench);
+            return Ok(());
+        }
         let matched = route(&mut self.route, &offering, router, bench);
         self.answer(answer, matched, bench);
         Ok(())
@@ -131,6 +141,7 @@ impl Conversation {
         if publish.qos == QoS::ExactlyOnce
             && let Some((_, id)) = answer
             && batch.inbound.holds(id)
+            && !planted!(RepeatRouted)
         {
             bench.tally.refuse(RefuseReason::Repeated);
             self.answer_only(answer, ReasonCode::Success.into(), batch, bench);

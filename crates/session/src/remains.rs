@@ -66,6 +66,10 @@ impl Remains {
             };
             match back.and_then(|back| Some((back.terms.group?, back.publication))) {
                 None => ledger.drop_delivery(reason, 1, &mut bench.tally),
+                Some(_) if planted!(SharedForgotten) => {
+                    ledger.completed += 1;
+                    bench.tally.completed += 1;
+                }
                 Some((group, publication)) => {
                     ledger.offered -= 1;
                     bench.tally.offered -= 1;

@@ -262,7 +262,7 @@ impl Session {
         let Some(mut terms) = terms(subscriptions, offering, &self.client_id) else {
             return Offered::NotConcerned;
         };
-        if !outbox.outbound.identity.may(Act::Receive, offering.topic) {
+        if !outbox.outbound.identity.may(Act::Receive, offering.topic) && !planted!(RightsNotAsked) {
             if group.is_some() {
                 return Offered::NotConcerned;
             }

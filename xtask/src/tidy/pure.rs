@@ -6,7 +6,7 @@ use super::{Finding, Repository};
 use std::process::Command;
 
 /// The crates that know no socket, no clock and no task.
-const PURE: [&str; 6] = ["packet", "topic", "session", "store", "broker", "conformance"];
+const PURE: [&str; 7] = ["packet", "topic", "session", "store", "broker", "conformance", "sim"];
 
 /// Asks cargo what each pure crate depends on, directly or not.
 pub(crate) fn check(repository: &Repository) -> Vec<Finding> {

@@ -172,7 +172,9 @@ fn an_identifier_that_is_held_is_passed_over(stage: &Stage<'_>) -> Outcome {
     let (mut publisher, connack) = stage.accepted(stage.connect("p"))?;
     let window = connack.properties.number(property::RECEIVE_MAXIMUM).unwrap_or(100).min(100) as u16;
     if window < 10 {
-        return not_shown(format!("with {window} messages at a time the counter does not come round in time"));
+        return not_shown(format!(
+            "with {window} messages at a time the counter does not come round in time"
+        ));
     }
     publisher.publish(Publish::new(&topic, "held").qos(1))?;
     let held = subscriber.message()?;
