@@ -56,7 +56,7 @@ impl Stage {
     }
 }
 
-const STAGES: [Stage; 11] = [
+const STAGES: [Stage; 12] = [
     Stage::new("tools", "install what the tests need and is missing", tools::install),
     Stage::new("build", "cargo build --release", build),
     Stage::new("rust", "unit and integration tests", rust_tests).after(&["tools"]),
