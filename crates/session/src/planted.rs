@@ -30,6 +30,8 @@ pub enum Fault {
     RepeatRouted,
     /// A subscription that was ended stays in the routes.
     UnsubscribedGoesOn,
+    /// A subscription that was ended goes on for whoever has an old route.
+    OldRouteUsed,
     /// What an ended member of a shared subscription had not acknowledged is forgotten.
     SharedForgotten,
     /// What waits in a queue overtakes what is sent again.

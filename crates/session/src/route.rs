@@ -120,6 +120,9 @@ impl Subscription {
     /// Ends it: a publisher that resolved its route a moment ago adds nothing more
     /// [MQTT-3.10.4-2]. To be called under the lock of the session's Outbox.
     pub fn end(&self) {
+        if planted!(OldRouteUsed) {
+            return;
+        }
         self.packed.fetch_and(!ACTIVE, Relaxed);
     }
 }

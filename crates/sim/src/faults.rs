@@ -6,7 +6,7 @@ use aldis_session::planted::{Fault, plant};
 use std::collections::BTreeSet;
 
 /// Every fault that can be planted, and the checker that has to notice it.
-pub const FAULTS: [(Fault, &str); 18] = [
+pub const FAULTS: [(Fault, &str); 19] = [
     (Fault::NoDup, "repeats"),
     (Fault::IdentifierInUse, "identifiers"),
     (Fault::AcknowledgedBeforeRouted, "answers"),
@@ -17,6 +17,7 @@ pub const FAULTS: [(Fault, &str); 18] = [
     (Fault::WillAfterReturn, "wills"),
     (Fault::RepeatRouted, "exactly-once"),
     (Fault::UnsubscribedGoesOn, "unsubscribed"),
+    (Fault::OldRouteUsed, "unsubscribed"),
     (Fault::SharedForgotten, "shared"),
     (Fault::OrderBrokenOnResume, "order"),
     (Fault::NoMaximumPacketSize, "conduct"),

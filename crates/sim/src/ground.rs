@@ -53,6 +53,8 @@ pub struct Sub {
     pub leaving_at: Option<Moment>,
     /// The UNSUBACK for it was written.
     pub left_at: Option<Moment>,
+    /// When it was, nothing waited for the client any more: whatever comes first afterwards was added later.
+    pub is_done: bool,
 }
 
 /// One life of a session: from a connection that got a new one to the next such connection of its client.
@@ -257,6 +259,7 @@ impl Ground {
                 since: None,
                 leaving_at: None,
                 left_at: None,
+                is_done: false,
             });
         }
     }
@@ -327,13 +330,26 @@ impl Ground {
         best.filter(|_| self.lasts(life))
     }
 
-    /// Whether this life may have had a subscription that covers the message at any time since the broker read
-    /// it.
+    /// Whether this life may have had a subscription that covers the topic at any time since `read_at`.
     pub fn is_possible_for(&self, life: usize, topic: &str, read_at: Moment) -> bool {
-        self.lives[life]
-            .subs
-            .iter()
-            .any(|sub| sub.left_at.is_none_or(|left| left > read_at) && matches(&sub.filter, topic))
+        let covers = |sub: &Sub| sub.left_at.is_none_or(|left| left > read_at) && matches(&sub.filter, topic);
+        self.lives[life].subs.iter().any(covers)
+    }
+
+    /// Whether a message that the broker had at `read_at` may be sent to this life for the first time now.
+    pub fn may_be_sent(&self, life: usize, topic: &str, read_at: Moment) -> bool {
+        let covers = |sub: &Sub| {
+            !sub.is_done && sub.left_at.is_none_or(|left| left > read_at) && matches(&sub.filter, topic)
+        };
+        self.lives[life].subs.iter().any(covers)
+    }
+
+    /// Nothing waits for the client of a connection: what it has left by now is done with.
+    pub fn nothing_waits(&mut self, number: usize) {
+        let Some(life) = self.conns[number].life else { return };
+        for sub in self.lives[life].subs.iter_mut().filter(|sub| sub.left_at.is_some()) {
+            sub.is_done = true;
+        }
     }
 
     /// Whether a PUBLISH with RETAIN may be a live message in this life.

@@ -6,7 +6,8 @@
 use crate::census::Census;
 
 /// What has to happen, among all seeds.
-pub const KINDS: [&str; 58] = [
+pub const KINDS: [&str; 61] = [
+    "a Client died",
     "a CONNECT was refused",
     "a clean start over a session",
     "a client closed for a session that it has not",
@@ -27,6 +28,7 @@ pub const KINDS: [&str; 58] = [
     "a message was taken exactly once",
     "a part of a write was taken",
     "a publication was refused with a reason",
+    "a retained message expired",
     "a retained message was delivered and not kept",
     "a retained message was sent to a new subscription",
     "a retained message was set during a replay",
@@ -58,6 +60,7 @@ pub const KINDS: [&str; 58] = [
     "half a frame read",
     "half a frame written",
     "keep alive ended a connection",
+    "limit: connections",
     "limit: in flight",
     "limit: memory watermark",
     "limit: receive maximum of a client",

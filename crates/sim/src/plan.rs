@@ -112,6 +112,8 @@ pub struct Plan {
     pub personas: Vec<Persona>,
     /// Steps before everybody is asked to come to an end.
     pub steps: usize,
+    /// Most of it is about shared subscriptions, at QoS 1 and 2.
+    pub shares_much: bool,
     /// Commands that may wait for the Broker.
     pub commands: usize,
     /// In so many chances others come in between; 0 is never.
@@ -128,11 +130,13 @@ impl Plan {
         let personas = (0..count).map(|_| persona(&mut random, &has)).collect();
         let steps = 500 + random.below(300);
         let meanwhile_in = random.pick(&[2, 4, 10]);
+        let shares_much = random.one_in(4) && has(Feature::Shared);
         Plan {
             seed,
             limits,
             personas,
             steps: cut.steps.unwrap_or(steps),
+            shares_much,
             commands: 1 + random.below(4),
             meanwhile_in: if has(Feature::Meanwhile) { meanwhile_in } else { 0 },
             cut,

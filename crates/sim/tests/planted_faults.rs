@@ -47,10 +47,11 @@ fn every_checker_has_a_fault_to_notice() {
 
 #[test]
 fn a_failing_seed_is_told_in_a_shorter_story() {
+    let (seed, _) = notice(Fault::NoDup, "repeats", SEEDS).by_its_own.unwrap();
     plant(Some(Fault::NoDup));
-    let whole = run(0, &Cut::default(), true);
-    let shrunk = shrink(0, Cut::default(), whole.clone());
-    let again = run(0, &shrunk.cut, true);
+    let whole = run(seed, &Cut::default(), true);
+    let shrunk = shrink(seed, Cut::default(), whole.clone());
+    let again = run(seed, &shrunk.cut, true);
     plant(None);
     let checker = |failure: Option<Failure>| failure.map(|failure| failure.checker);
     assert_eq!(checker(again.failure), Some("repeats"));

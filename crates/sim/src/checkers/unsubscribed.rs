@@ -25,7 +25,7 @@ impl Checker for Unsubscribed {
             Some(read_at) => read_at,
             None => return Ok(()),
         };
-        if ground.is_possible_for(life, &publish.topic, since) {
+        if ground.may_be_sent(life, &publish.topic, since) {
             return Ok(());
         }
         let name = ground.name(ground.conns[*conn].client);

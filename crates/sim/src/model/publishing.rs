@@ -25,6 +25,7 @@ impl Client {
         let (retain, removes) = (kind < 4 && world.plan.has(Feature::Retained), kind == 0);
         let topic = match kind {
             0..4 => format!("r/{}/{}", self.number, place.min(2)),
+            4..16 if world.plan.shares_much => format!("s/{}", place.min(1)),
             4..8 if world.plan.has(Feature::Shared) => format!("s/{}", place.min(1)),
             8 if world.plan.has(Feature::Rights) => format!("d/{}", place.min(1)),
             _ => format!("t/{place}"),

@@ -31,7 +31,8 @@ impl Client {
         let mut filters: Vec<(String, SubscriptionOptions)> = Vec::new();
         for _ in 0..count {
             let mut filter = self.random.pick(&FILTERS);
-            if self.random.one_in(4) && world.plan.has(Feature::Shared) {
+            let shares_in = if world.plan.shares_much { 2 } else { 4 };
+            if self.random.one_in(shares_in) && world.plan.has(Feature::Shared) {
                 filter = self.random.pick(&SHARED);
             }
             if filter.starts_with("d/") && !world.plan.has(Feature::Rights) {
@@ -40,7 +41,10 @@ impl Client {
             if filters.iter().any(|(known, _)| known == filter) {
                 continue;
             }
-            let qos = QoS::from_u8(self.random.below(3) as u8).unwrap_or_default();
+            let mut qos = QoS::from_u8(self.random.below(3) as u8).unwrap_or_default();
+            if world.plan.shares_much && filter.starts_with("$share") {
+                qos = qos.max(QoS::AtLeastOnce);
+            }
             let mut options = SubscriptionOptions::new(qos);
             if self.is_v5() {
                 options.no_local = self.random.one_in(6) && !filter.starts_with("$share");

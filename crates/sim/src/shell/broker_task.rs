@@ -48,7 +48,11 @@ impl BrokerTask {
             self.carry_out(world);
         }
         if self.broker.poll_timeout(world.instant()).is_some_and(|at| at <= world.instant()) {
+            let retained = world.retained.messages();
             self.broker.step(world.instant());
+            if world.retained.messages() < retained {
+                world.count("a retained message expired");
+            }
             self.carry_out(world);
         }
         if world.has_commands() {

@@ -160,6 +160,11 @@ impl Task {
 
     /// Looks for errands: the first half of a round.
     fn look(&mut self, world: &World) -> Then {
+        if self.client().releasing.is_none() && world.dies() {
+            // Its guard tells the Broker, as the server's does when a task panics.
+            self.stage = Stage::Detaching(Ending::Lost);
+            return Then::Again;
+        }
         let errands = self.client().errands();
         if errands.flush {
             self.flush(world);

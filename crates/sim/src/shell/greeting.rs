@@ -89,7 +89,8 @@ impl Task {
             behind,
         };
         let wire = Arc::clone(&self.link) as Arc<dyn Wire>;
-        let command = Command::Connect { negotiated, identity, wire, take_over_only: false, reply };
+        let take_over_only = world.has_no_place();
+        let command = Command::Connect { negotiated, identity, wire, take_over_only, reply };
         self.stage = Stage::Sending(command, Box::new(Stage::Connecting(Box::new(asked))));
         Then::Again
     }
