@@ -34,8 +34,10 @@ impl Checker for Order {
         }
         let line = (life, message.publisher, publish.topic.clone(), message.qos, publish.qos);
         let newest = self.newest.entry(line).or_insert(number);
-        // One that its publisher sent again may have been dropped when it came first.
-        if *newest > number && message.reads == 1 {
+        // One that its publisher sent again may have been dropped when it came first; or refused for want of
+        // room in the retained store, with an answer that was lost.
+        let may_come_again = message.reads > 1 || (message.retain && ground.retained_is_bounded);
+        if *newest > number && !may_come_again {
             let (name, publisher) = (ground.name(ground.conns[*conn].client), ground.name(message.publisher));
             return Err(format!(
                 "{name} was sent message {number} of {publisher} on {:?} after message {newest}",
