@@ -282,6 +282,9 @@ impl Outbox {
         self.let_go(bench);
         self.wire = None;
         self.group_work = None;
+        if planted!(ReplayForgotten) {
+            self.replays = Replays::default();
+        }
         Some(self.outbound.go_offline(bench))
     }
 
@@ -391,7 +394,9 @@ impl Outbox {
     pub fn hand_over(&mut self) {
         if self.state == State::Dirty {
             self.handed_over = true;
-            self.wake();
+            if !planted!(BellForgotten) {
+                self.wake();
+            }
         }
     }
 

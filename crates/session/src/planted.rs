@@ -48,6 +48,12 @@ pub enum Fault {
     TwoOwners,
     /// A new connection is written to before its CONNACK.
     BeforeConnack,
+    /// What of a replay was not sent when its client goes is forgotten.
+    ReplayForgotten,
+    /// Nobody is told of bytes that are handed over.
+    BellForgotten,
+    /// Members of a shared subscription are not told that messages wait.
+    GroupForgotten,
 }
 
 thread_local! {

@@ -113,6 +113,9 @@ impl Session {
     /// A shared subscription has messages: the Client of this session is woken to take some.
     pub(crate) fn tell_group_work(&self, group: &Arc<Group>) {
         let mut outbox = self.outbox.lock();
+        if planted!(GroupForgotten) {
+            return;
+        }
         outbox.work_for(group);
         outbox.wake();
     }

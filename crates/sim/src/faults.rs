@@ -6,7 +6,7 @@ use aldis_session::planted::{Fault, plant};
 use std::collections::BTreeSet;
 
 /// Every fault that can be planted, and the checker that has to notice it.
-pub const FAULTS: [(Fault, &str); 19] = [
+pub const FAULTS: [(Fault, &str); 22] = [
     (Fault::NoDup, "repeats"),
     (Fault::IdentifierInUse, "identifiers"),
     (Fault::AcknowledgedBeforeRouted, "answers"),
@@ -26,6 +26,9 @@ pub const FAULTS: [(Fault, &str); 19] = [
     (Fault::QueueWithoutEnd, "bounds"),
     (Fault::TwoOwners, "ownership"),
     (Fault::BeforeConnack, "conduct"),
+    (Fault::ReplayForgotten, "replays"),
+    (Fault::BellForgotten, "leaks"),
+    (Fault::GroupForgotten, "leaks"),
 ];
 
 /// What a planted fault came to.

@@ -6,7 +6,7 @@
 use crate::census::Census;
 
 /// What has to happen, among all seeds.
-pub const KINDS: [&str; 61] = [
+pub const KINDS: [&str; 62] = [
     "a Client died",
     "a CONNECT was refused",
     "a clean start over a session",
@@ -28,6 +28,7 @@ pub const KINDS: [&str; 61] = [
     "a message was taken exactly once",
     "a part of a write was taken",
     "a publication was refused with a reason",
+    "a replay that was owed has come",
     "a retained message expired",
     "a retained message was delivered and not kept",
     "a retained message was sent to a new subscription",

@@ -16,6 +16,7 @@ mod order;
 mod ownership;
 mod receive_maximum;
 mod repeats;
+mod replays;
 mod retained;
 mod rights;
 mod shared;
@@ -56,6 +57,7 @@ pub fn all() -> Vec<Box<dyn Checker>> {
         Box::new(rights::Rights),
         Box::new(exactly_once::ExactlyOnce::default()),
         Box::new(nothing_lost::NothingLost::default()),
+        Box::new(replays::Replays::default()),
         Box::new(shared::Shared::default()),
         Box::new(wills::Wills::default()),
         Box::new(ledger::Ledger),

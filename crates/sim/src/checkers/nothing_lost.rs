@@ -62,14 +62,14 @@ impl NothingLost {
 }
 
 /// The session of a client that is connected and idle: everything that waited for it has left.
-fn session_of<'a>(client: usize, figures: &'a Figures<'_>) -> Option<&'a Session> {
+pub(super) fn session_of<'a>(client: usize, figures: &'a Figures<'_>) -> Option<&'a Session> {
     let id = format!("c{client}");
     let session = figures.sessions.iter().rev().find(|session| *session.client_id == *id)?;
     (session.outbox.lock().state() == State::Idle).then_some(session)
 }
 
 /// Drops that are counted for a session and excuse a message of QoS 1 or 2, and those that expired.
-fn excuses(session: &Session) -> (u64, u64) {
+pub(super) fn excuses(session: &Session) -> (u64, u64) {
     let outbox = session.outbox.lock();
     let ledger = &outbox.outbound.ledger;
     let reasons = [
