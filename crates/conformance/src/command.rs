@@ -42,7 +42,8 @@ pub struct Options {
     /// Only this version.
     #[arg(long, value_name = "3.1.1|5", value_parser = version)]
     pub version: Option<Version>,
-    /// Only the statements, or tests, whose name contains this (repeatable).
+    /// Only this statement (`MQTT-3.3.1-2`), the statements that begin so (`MQTT-3.3.`), or the tests with this in
+    /// their name (repeatable).
     #[arg(long, value_name = "ID")]
     pub only: Vec<String>,
     /// Declares what the broker does not offer, as `aldis-offers.toml` does. What is declared and answers all the
@@ -83,9 +84,7 @@ pub fn run(options: &Options) -> Result<bool, String> {
         return run_grid(options, &doors);
     }
     let cases: Vec<Case> = cases::all().into_iter().filter(|case| chosen(options, case)).collect();
-    if cases.is_empty() {
-        return Err("no test has such a name; the identifiers are those of the standards".to_owned());
-    }
+    each_finds_something(options, |only| cases.iter().any(|case| is_meant(only, Some(case.id), case.name)))?;
     let start = Instant::now();
     let played = play(&cases, &doors, &run_name(), |one| {
         if options.verbose {
@@ -121,11 +120,9 @@ fn run_grid(options: &Options, doors: &Doors) -> Result<bool, String> {
     cases.retain(|case| {
         options.version.is_none_or(|version| version == case.version)
             && (options.only.is_empty()
-                || options.only.iter().any(|only| case.name.contains(only) || case.clause == Some(only)))
+                || options.only.iter().any(|only| is_meant(only, case.clause, &case.name)))
     });
-    if cases.is_empty() {
-        return Err("no case has such a name".to_owned());
-    }
+    each_finds_something(options, |only| cases.iter().any(|case| is_meant(only, case.clause, &case.name)))?;
     let start = Instant::now();
     let played = grid::play(&cases, doors, &run_name(), |one| {
         if let Err(Fault::Failed(why)) = &one.outcome {
@@ -139,7 +136,24 @@ fn run_grid(options: &Options, doors: &Doors) -> Result<bool, String> {
 fn chosen(options: &Options, case: &Case) -> bool {
     options.version.is_none_or(|version| version == case.version)
         && (options.only.is_empty()
-            || options.only.iter().any(|only| case.id == only || case.name.contains(only.as_str())))
+            || options.only.iter().any(|only| is_meant(only, Some(case.id), case.name)))
+}
+
+/// Whether `--only` with these words means a test: its whole identifier, a section that it is in, or a part of its name.
+fn is_meant(only: &str, id: Option<&str>, name: &str) -> bool {
+    let is_section = only.ends_with(['.', '-']);
+    name.contains(only) || id.is_some_and(|id| id == only || (is_section && id.starts_with(only)))
+}
+
+/// An error for words after `--only` that mean nothing: they would be taken for tests that passed.
+fn each_finds_something(options: &Options, finds: impl Fn(&str) -> bool) -> Result<(), String> {
+    match options.only.iter().find(|only| !finds(only)) {
+        None => Ok(()),
+        Some(only) => Err(format!(
+            "`--only {only}` means no test of what is asked for; it takes an identifier of the standards \
+             (MQTT-3.3.1-2), the beginning of several (MQTT-3.3.), or a part of a test's name"
+        )),
+    }
 }
 
 fn tell(one: &Played) {
@@ -190,4 +204,22 @@ fn run_name() -> String {
         rest /= 36;
     }
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_meant;
+
+    #[test]
+    fn an_identifier_means_itself_and_a_section_all_that_is_in_it() {
+        let meant = |only| is_meant(only, Some("MQTT-3.1.2-24"), "a_large_connack_is_left_out");
+        assert!(meant("MQTT-3.1.2-24"));
+        assert!(meant("MQTT-3.1.2-"));
+        assert!(meant("MQTT-3."));
+        assert!(meant("large_connack"));
+        assert!(!meant("MQTT-3.1.2-2"));
+        assert!(!meant("MQTT-3.1.2"));
+        assert!(!meant("small"));
+        assert!(!is_meant("MQTT-3.", None, "a case of the grid"));
+    }
 }

@@ -47,6 +47,19 @@ pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T)
     ensure(found == expected, || format!("{what} is {found:?} and should be {expected:?}"))
 }
 
+/// Fails unless a SUBACK grants what was asked for, filter by filter. A broker may grant less, and then does not show
+/// what the test is about.
+pub fn granted(found: &[u8], asked: &[u8]) -> Outcome {
+    let is_less = found.len() == asked.len() && found.iter().zip(asked).all(|(found, asked)| found <= asked);
+    match found == asked {
+        true => Ok(()),
+        false if is_less => {
+            not_shown(format!("the broker grants QoS {found:?} where {asked:?} is asked for"))
+        }
+        false => failed(format!("SUBACK {found:02X?} where QoS {asked:?} was asked for")),
+    }
+}
+
 /// The verdict on a statement, from all its tests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {

@@ -83,6 +83,12 @@ impl<'a> Stage<'a> {
         format!("{}/{suffix}", self.name)
     }
 
+    /// Filters that a broker may refuse, for a right or for a limit, and then has something to say about.
+    #[must_use]
+    pub fn refusable_filters(&self) -> [String; 2] {
+        [self.doors.denied_topic.clone(), format!("{}{}", self.topic("deep"), "/x".repeat(1_000))]
+    }
+
     /// A CONNECT in this stage's version: clean, no keep alive, with a client id of this test.
     #[must_use]
     pub fn connect(&self, suffix: &str) -> Connect {

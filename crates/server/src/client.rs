@@ -397,11 +397,12 @@ impl Client {
         self.append(&Packet::Suback(Suback { reason_string, ..Suback::new(packet_id, reasons) }));
     }
 
-    async fn unsubscribe(&mut self, unsubscribing: Unsubscribing) {
+    async fn unsubscribe(&mut self, mut unsubscribing: Unsubscribing) {
+        let reason_string = self.conversation.told(unsubscribing.refusal.take());
         let (session, packet_id) = (self.session.number, unsubscribing.packet_id);
         let asked = self.wait(|reply| Command::Unsubscribe { session, unsubscribing, reply }).await;
         let Some(Answer::Reasons(reasons)) = asked else { return };
-        self.append(&Packet::Unsuback(Unsuback::new(packet_id, reasons)));
+        self.append(&Packet::Unsuback(Unsuback { reason_string, ..Unsuback::new(packet_id, reasons) }));
     }
 
     async fn retain(&mut self, held: Vec<Held>) {

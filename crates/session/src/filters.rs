@@ -60,11 +60,11 @@ impl FilterRefusal {
         }
     }
 
-    /// What the client is told in words.
-    fn words_for_client(&self) -> String {
+    /// What the client is told in words about its filter of that number, counted from 1.
+    fn words_about(&self, number: usize) -> String {
         match self {
-            FilterRefusal::NotAuthorized(denial) => denial.words_for_client().to_owned(),
-            other => other.to_string(),
+            FilterRefusal::NotAuthorized(denial) => format!("filter {number}: {}", denial.words_for_client()),
+            other => format!("filter {number}: {other}"),
         }
     }
 
@@ -123,6 +123,8 @@ pub struct Unsubscribing {
     pub packet_id: PacketId,
     /// Each filter, or the reason code it is answered with, in the order received.
     pub filters: Vec<Result<TopicFilter, ReasonCode>>,
+    /// What is against the first one that is refused here, in words for the client.
+    pub refusal: Option<String>,
 }
 
 impl Subscribing {
@@ -146,7 +148,7 @@ impl Subscribing {
             });
             let filter = filter.map_err(|why| {
                 bench.refuse_filter(&identity.client_id, PacketType::Subscribe, &text, &why);
-                refusal.get_or_insert_with(|| format!("filter {number}: {}", why.words_for_client()));
+                refusal.get_or_insert_with(|| why.words_about(number));
                 why.code()
             });
             Ok((filter, options))
@@ -170,16 +172,16 @@ impl Unsubscribing {
         limits: &Limits,
         bench: &mut Workbench,
     ) -> Result<Unsubscribing, Violation> {
-        let filters = unsubscribe.filters.iter().map(|text| {
+        let mut refusal = None;
+        let filters = unsubscribe.filters.iter().zip(1..).map(|(text, number)| {
             Ok(parse(text, version, limits)?.map_err(|why| {
                 bench.refuse_filter(client_id, PacketType::Unsubscribe, text, &why);
+                refusal.get_or_insert_with(|| why.words_about(number));
                 why.code()
             }))
         });
-        Ok(Unsubscribing {
-            packet_id: unsubscribe.packet_id,
-            filters: filters.collect::<Result<_, Violation>>()?,
-        })
+        let filters = filters.collect::<Result<_, Violation>>()?;
+        Ok(Unsubscribing { packet_id: unsubscribe.packet_id, filters, refusal })
     }
 }
 

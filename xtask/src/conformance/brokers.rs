@@ -31,7 +31,7 @@ pub(super) struct Doors {
 }
 
 /// The release binary three times: one that lets anybody in, one that asks for passwords, one that overrules
-/// the keep alive of its clients.
+/// the keep alive of its clients and takes no topic aliases.
 pub(super) fn aldis(root: &Path) -> Result<(Vec<Background>, Doors), String> {
     let [plain, login, limited] = free_ports()?;
     let start = |port: u16, more: &str, log: &str| {
@@ -43,7 +43,11 @@ pub(super) fn aldis(root: &Path) -> Result<(Vec<Background>, Doors), String> {
     let brokers = vec![
         start(plain, "", "aldis.log")?,
         start(login, &passwords, "aldis-login.log")?,
-        start(limited, "--set 'limits.keep_alive_max=2 s'", "aldis-limited.log")?,
+        start(
+            limited,
+            "--set 'limits.keep_alive_max=2 s' --set limits.topic_alias_maximum=0",
+            "aldis-limited.log",
+        )?,
     ];
     Ok((brokers, Doors { plain, login: Some(login), limited: Some(limited), websocket: None, rights: None }))
 }

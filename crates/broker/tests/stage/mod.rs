@@ -221,8 +221,11 @@ impl Stage {
     pub fn unsubscribe(&mut self, client: &Client, filters: &[&str]) -> Vec<u8> {
         let parsed =
             |filter: &&str| TopicFilter::parse(filter, 128).map_err(|_| ReasonCode::TopicFilterInvalid);
-        let unsubscribing =
-            Unsubscribing { packet_id: PacketId::FIRST, filters: filters.iter().map(parsed).collect() };
+        let unsubscribing = Unsubscribing {
+            packet_id: PacketId::FIRST,
+            filters: filters.iter().map(parsed).collect(),
+            refusal: None,
+        };
         let session = client.session.number;
         let reply = self.give(|reply| Command::Unsubscribe { session, unsubscribing, reply });
         self.reasons(reply)

@@ -19,7 +19,6 @@ cases! {
     V5 "MQTT-3.14.4-1" nothing_comes_after_the_broker_s_disconnect;
     V5 "MQTT-3.14.4-1" nothing_is_done_of_what_follows_a_client_s_disconnect;
     V5 "MQTT-3.14.4-2" the_broker_closes_after_its_disconnect;
-    V5 "MQTT-3.14.4-2" the_broker_closes_after_a_client_s_disconnect;
     V311 "MQTT-3.14.4-3" a_disconnect_discards_the_will;
     V5 "MQTT-3.14.4-3" a_disconnect_discards_the_will;
 }
@@ -192,7 +191,7 @@ fn nothing_is_done_of_what_follows_a_client_s_disconnect(stage: &Stage<'_>) -> O
     publisher.send_bytes(&bytes.concat())?;
     same("what came before it", &subscriber.receive()?.payload, &b"before".to_vec())?;
     let _ = publisher.ack(first::PUBACK, 1);
-    publisher.closed_without_a_word()?;
+    publisher.left()?;
     stage.client("q")?.publish(Publish::new(&topic, "marker").qos(1))?;
     let got = subscriber.until("marker")?;
     ensure(got.is_empty(), || format!("{got:?} came from behind a DISCONNECT"))
@@ -201,16 +200,6 @@ fn nothing_is_done_of_what_follows_a_client_s_disconnect(stage: &Stage<'_>) -> O
 fn the_broker_closes_after_its_disconnect(stage: &Stage<'_>) -> Outcome {
     // Each of them waits for the end of the connection.
     some(provoked(stage, |suffix| stage.connect(suffix))?).map(drop)
-}
-
-fn the_broker_closes_after_a_client_s_disconnect(stage: &Stage<'_>) -> Outcome {
-    for code in [reason::SUCCESS, reason::WITH_WILL, reason::UNSPECIFIED] {
-        let mut peer = stage.client("c")?;
-        peer.ping()?;
-        peer.send(Disconnect { code, properties: Vec::new() })?;
-        peer.closed_without_a_word()?;
-    }
-    Ok(())
 }
 
 /// A client that vanishes has its will published; one that says DISCONNECT has not.

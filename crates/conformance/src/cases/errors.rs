@@ -70,7 +70,7 @@ fn a_code_of_0x80_or_more_closes_the_connection(stage: &Stage<'_>) -> Outcome {
     // Of the client's side: the broker does not go on either.
     let mut leaving = stage.client("l")?;
     leaving.send(crate::wire::Disconnect { code: reason::UNSPECIFIED, properties: Vec::new() })?;
-    leaving.closed_without_a_word()?;
+    leaving.left()?;
     let mut staying = stage.client("s")?;
     staying.send(Ack::new(first::PUBREL, 4711))?;
     match staying.next("PUBCOMP")? {

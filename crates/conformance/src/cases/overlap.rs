@@ -1,7 +1,7 @@
 //! 3.3.4: overlapping subscriptions, and subscription identifiers.
 
 use super::cases;
-use crate::outcome::{Fault, Outcome, ensure, same};
+use crate::outcome::{Fault, Outcome, ensure, granted, same};
 use crate::peer::Peer;
 use crate::stage::Stage;
 use crate::wire::property::{self, Properties};
@@ -28,7 +28,7 @@ fn subscriber(stage: &Stage<'_>, subscriptions: &[(&str, u8)]) -> Outcome<Peer> 
         if has_identifiers {
             subscribe = subscribe.with(Property::variable(property::SUBSCRIPTION_IDENTIFIER, number));
         }
-        subscriber.exchange_subscribe(subscribe)?;
+        granted(&subscriber.exchange_subscribe(subscribe)?.codes, &[*qos])?;
     }
     Ok(subscriber)
 }

@@ -354,7 +354,7 @@ fn a_disconnect_changes_the_expiry(stage: &Stage<'_>) -> Outcome {
         peer.subscribe(&topic, 1)?;
         let properties = vec![Property::four(property::SESSION_EXPIRY, seconds)];
         peer.send(Disconnect { code: reason::SUCCESS, properties })?;
-        peer.closed_without_a_word()?;
+        peer.left()?;
         let (present, _) = is_there(stage, stage.lasting(suffix), &topic)?;
         same("session present after a DISCONNECT with another expiry", &present, &expected)?;
     }

@@ -114,7 +114,7 @@ fn a_disconnect_with_will_publishes_it(stage: &Stage<'_>) -> Outcome {
     for code in [reason::WITH_WILL, reason::UNSPECIFIED] {
         let mut client = stage.open(with_will(stage, "c", "with will"))?;
         client.send(Disconnect { code, properties: Vec::new() })?;
-        client.closed_without_a_word()?;
+        client.left()?;
         same("the will", &witness.receive()?.payload, &b"with will".to_vec())?;
     }
     Ok(())

@@ -141,7 +141,8 @@ impl Broker {
             }
         }
         let ends = rules.keep(&[V5("MQTT-3.14.4-1: of the client")]);
-        if ends && rules.keep(&[V5("MQTT-3.14.4-2: of the client")]) {
+        // A broker should close, and may leave it to the client, who has to.
+        if ends && !self.manner.is_sparing() {
             self.close(number);
             return Ok(());
         }

@@ -8,14 +8,20 @@ pub enum Manner {
     OneCopy,
     /// The same, with a copy for each subscription (3.3.4).
     CopyEach,
-    /// Offers no more than it must, and says no more: it closes without a word, gives no reasons, has no aliases, no
-    /// shared subscriptions, and no identifiers for subscriptions.
+    /// Offers no more than it must, and says no more: it closes without a word, leaves it to the client to close
+    /// after a DISCONNECT, gives no reasons, grants no more than QoS 1, has no aliases, no shared subscriptions, and no
+    /// identifiers for subscriptions.
     Sparing,
 }
 
 impl Manner {
     pub(super) fn is_sparing(self) -> bool {
         self == Manner::Sparing
+    }
+
+    /// The highest QoS that a subscription is granted.
+    pub(super) fn granted(self) -> u8 {
+        if self.is_sparing() { 1 } else { 2 }
     }
 
     /// How many QoS 2 messages of a client may be open at a time.

@@ -415,7 +415,6 @@ pub const PLANTS: &[Rule] = &[
     V5("MQTT-3.14.4-1"),
     V5("MQTT-3.14.4-1: of the client"),
     V5("MQTT-3.14.4-2"),
-    V5("MQTT-3.14.4-2: of the client"),
     V5("MQTT-3.14.4-3"),
     V5("MQTT-3.15.1-1"),
     V5("MQTT-3.15.2-1"),

@@ -25,7 +25,8 @@ impl Broker {
         let mut codes = Vec::new();
         let mut due = Vec::new();
         for subscription in &subscribe.subscriptions {
-            let held = held(version, subscription, identifier);
+            let mut held = held(version, subscription, identifier);
+            held.qos = held.qos.min(self.manner.granted());
             if held.share.is_some() && self.manner.is_sparing() {
                 codes.push(reason::SHARED_NOT_SUPPORTED);
                 continue;
