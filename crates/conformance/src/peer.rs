@@ -337,6 +337,17 @@ impl Peer {
         }
     }
 
+    /// The same for a marker of another topic or QoS, which other messages may come behind: those up to the answer to
+    /// a PINGREQ are among the returned.
+    pub fn around(&mut self, payload: impl AsRef<[u8]>) -> Outcome<Vec<Publish>> {
+        let mut messages = self.until(payload)?;
+        for late in self.pending()? {
+            self.acknowledge(&late)?;
+            messages.push(late);
+        }
+        Ok(messages)
+    }
+
     // ---- exchanges that have to go well ----
 
     /// PINGREQ and its PINGRESP. Packets that come between stay for later.
@@ -451,15 +462,20 @@ impl Peer {
     /// What a client has to do after its DISCONNECT: closes, and waits until the broker has closed, too. A broker
     /// should close by itself, and need not; sending anything more is a failure.
     pub fn left(&mut self) -> Outcome {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.end();
         self.closed_without_a_word()
+    }
+
+    /// Closes the client's half of the connection.
+    pub(crate) fn end(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Ends the connection without a DISCONNECT, and waits until the broker has noticed.
     ///
     /// The broker sees the end of the stream, as when a client's process dies.
     pub fn vanish(mut self) -> Outcome {
-        let _ = self.stream.shutdown(Shutdown::Write);
+        self.end();
         let deadline = Instant::now() + self.patience;
         loop {
             match self.read(deadline)? {

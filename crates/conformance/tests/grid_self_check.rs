@@ -28,7 +28,9 @@ fn a_broker_that_never_answers_fails_every_case() {
 #[test]
 fn a_broker_that_tires_after_the_first_answer_fails_every_case() {
     for (case, outcome) in run(Way::Tires, Duration::from_millis(80), |_| true) {
-        assert!(outcome.is_err(), "{} passed", case.name);
+        // Silence, and no will, is what a good DISCONNECT asks for.
+        let right = case.form == Form::Disconnect && case.is_allowed();
+        assert!(outcome.is_err() || right, "{} passed", case.name);
     }
 }
 

@@ -40,7 +40,7 @@ fn copies(stage: &Stage<'_>, subscriber: &mut Peer, name: &str, qos: u8) -> Outc
     publisher.publish(Publish::new(stage.topic(name), "x").qos(qos))?;
     publisher.publish(Publish::new(stage.topic("marker"), "marker"))?;
     publisher.disconnect()?;
-    subscriber.until("marker")
+    subscriber.around("marker")
 }
 
 fn overlapping_subscriptions_get_the_highest_qos(stage: &Stage<'_>) -> Outcome {

@@ -46,7 +46,7 @@ fn is_there(stage: &Stage<'_>, connect: Connect, topic: &str) -> Outcome<(bool, 
     publisher.publish(Publish::new(topic, "look").qos(1))?;
     publisher.publish(Publish::new(&marker, "marker").qos(1))?;
     publisher.disconnect()?;
-    let got = peer.until("marker")?;
+    let got = peer.around("marker")?;
     let has = got.iter().any(|one| one.payload == b"look");
     ensure(has == connack.session_present, || {
         format!("session present is {}, and its subscription {has}", connack.session_present)

@@ -15,6 +15,7 @@ cases! {
     V5 "MQTT-3.1.2-8" a_delayed_will_is_published_after_its_delay;
     V5 "MQTT-3.1.2-8" a_delayed_will_is_published_when_the_session_ends;
     V5 "MQTT-3.1.2-8" a_disconnect_with_will_publishes_it;
+    V5 "MQTT-3.1.2-8" the_delay_counts_after_a_disconnect_with_will_too;
     V311 "MQTT-3.1.2-10" the_will_is_published_once;
     V5 "MQTT-3.1.2-10" the_will_is_published_once;
     V311 "MQTT-3.1.2-12" without_a_will_nothing_is_published;
@@ -118,6 +119,16 @@ fn a_disconnect_with_will_publishes_it(stage: &Stage<'_>) -> Outcome {
         same("the will", &witness.receive()?.payload, &b"with will".to_vec())?;
     }
     Ok(())
+}
+
+fn the_delay_counts_after_a_disconnect_with_will_too(stage: &Stage<'_>) -> Outcome {
+    let mut witness = witness(stage)?;
+    let mut client = stage.open(delayed(stage, "d", 2, 600))?;
+    let start = Instant::now();
+    client.send(Disconnect { code: reason::WITH_WILL, properties: Vec::new() })?;
+    client.left()?;
+    let after = comes_after(&mut witness, "d", start)?;
+    ensure(after >= Duration::from_secs(2), || format!("a will delayed by 2 s came after {after:?}"))
 }
 
 /// Published, or discarded by DISCONNECT: it does not come again with the same session.

@@ -33,7 +33,7 @@ pub(super) enum Answer {
     Pingresp,
     /// With a CONNACK of success.
     Connack,
-    /// With a closed connection: a DISCONNECT. Whether the will is published then.
+    /// Not at all, and the connection ends: a DISCONNECT. Whether the will is published then.
     End {
         /// It is.
         will: bool,

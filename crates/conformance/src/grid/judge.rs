@@ -157,8 +157,9 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// Closed, without a word.
+    /// Closed, without a word, when the client closes as it has to; a broker may do so before.
     fn ended(&mut self) -> Outcome {
+        self.peer.end();
         match self.peer.frame(self.deadline())? {
             Frame::Closed => Ok(()),
             Frame::Nothing => failed("the connection was not closed"),

@@ -139,6 +139,11 @@ impl Broker {
             if discards {
                 session.will = None;
             }
+            if let Some(will) = &mut session.will
+                && !rules.keep(&[V5("MQTT-3.1.2-8: delay after DISCONNECT")])
+            {
+                will.properties.retain(|property| property.id != WILL_DELAY);
+            }
         }
         let ends = rules.keep(&[V5("MQTT-3.14.4-1: of the client")]);
         // A broker should close, and may leave it to the client, who has to.

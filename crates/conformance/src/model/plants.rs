@@ -239,6 +239,7 @@ pub const PLANTS: &[Rule] = &[
     V5("MQTT-3.1.2-7"),
     V5("MQTT-3.1.2-8"),
     V5("MQTT-3.1.2-8: DISCONNECT with will"),
+    V5("MQTT-3.1.2-8: delay after DISCONNECT"),
     V5("MQTT-3.1.2-8: session end"),
     V5("MQTT-3.1.2-8: violation"),
     V5("MQTT-3.1.2-9"),
