@@ -265,3 +265,6 @@ fn keep(rest: &[u8], expects: Option<usize>, counters: &Arc<Counters>) -> Rest {
         _ => Rest::partial(rest, counters),
     }
 }
+
+#[cfg(test)]
+mod tests;
