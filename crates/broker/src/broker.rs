@@ -65,6 +65,8 @@ pub(crate) struct Entry<R> {
     pub(crate) lasting: bool,
     pub(crate) expires: Option<TimerKey>,
     pub(crate) will: Option<Box<WillHeld>>,
+    #[expect(dead_code, reason = "the client id counts as held for as long as the session is there")]
+    pub(crate) memory: Memory,
 }
 
 /// The state that everybody shares and one task owns. `R` is where an answer goes.

@@ -5,7 +5,7 @@ use crate::command::{Answer, Connected};
 use crate::population::{add, subtract};
 use crate::subscription_list::SubscriptionList;
 use crate::timers::Timer;
-use aldis_packet::ReasonCode;
+use aldis_packet::{ReasonCode, Will};
 use aldis_session::{Ending, Farewell, Memory, Outbound, Session, Violation, planted};
 use aldis_store::Record;
 use std::sync::Arc;
@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// A session expiry interval that never passes.
 const NEVER: u32 = u32::MAX;
+
+/// Bytes of client id and will that a client may bring at the memory watermark, too.
+const SMALL: usize = 4 << 10;
 
 impl<R> Broker<R> {
     /// A connection wants its session. If another one holds it, that one is told to go
@@ -28,6 +31,9 @@ impl<R> Broker<R> {
         if newcomer.take_over_only && !known.is_some_and(is_connected) {
             let what = "all places of limits.connections are taken";
             let why = Violation::new(ReasonCode::QuotaExceeded, "", what);
+            return self.answer(newcomer.reply, Answer::Refused(why));
+        }
+        if let Some(why) = self.refusal_for_memory(&newcomer, known.is_some()) {
             return self.answer(newcomer.reply, Answer::Refused(why));
         }
         let Some((number, entry)) = known.and_then(|number| Some((number, self.entries.get_mut(&number)?)))
@@ -57,6 +63,25 @@ impl<R> Broker<R> {
         if let Some(earlier) = earlier {
             self.answer(earlier.reply, Answer::Refused(taken_over.why));
         }
+    }
+
+    /// What is against a newcomer when memory is short. At the watermark whoever is small is let in: clients that
+    /// connect anew, as they do after a fault, are served. A quarter beyond it there are no new sessions that last,
+    /// whose number would be the only bound.
+    fn refusal_for_memory(&self, newcomer: &Newcomer<R>, is_known: bool) -> Option<Violation> {
+        let negotiated = &newcomer.negotiated;
+        let watermark = self.limits.memory_watermark;
+        let id = if is_known { 0 } else { negotiated.client_id.len() };
+        let is_large = id + negotiated.will.as_ref().map_or(0, will_bytes) > SMALL;
+        let is_new_and_lasts = !is_known && negotiated.session_expiry > 0;
+        let what = if is_large && self.counters.holds_more_than(watermark) {
+            "limits.memory_watermark is reached, and the client id and the will are large"
+        } else if is_new_and_lasts && self.counters.holds_more_than(watermark.saturating_add(watermark / 4)) {
+            "limits.memory_watermark is exceeded by a quarter, and the session would last"
+        } else {
+            return None;
+        };
+        Some(Violation::new(ReasonCode::QuotaExceeded, "", what))
     }
 
     /// The client id has a session without a connection: it is resumed, or ends and a new one
@@ -104,6 +129,7 @@ impl<R> Broker<R> {
             lasting: false,
             expires: None,
             will: None,
+            memory: Memory::of(newcomer.negotiated.client_id.len(), &self.counters),
         };
         self.entries.insert(number, Box::new(entry));
         add(&self.population.sessions);
@@ -118,8 +144,7 @@ impl<R> Broker<R> {
         entry.lasting = was_lasting || negotiated.session_expiry > 0;
         let lasting = entry.lasting;
         entry.will = negotiated.will.map(|will| {
-            let bytes = will.topic.len() + will.payload.len() + will.forwarded.len();
-            let memory = Memory::of(bytes, &self.counters);
+            let memory = Memory::of(will_bytes(&will), &self.counters);
             Box::new(WillHeld { will, memory, identity: identity.clone(), timer: None })
         });
         let connection = entry.session.outbox.lock().attach(wire, identity, negotiated.terms);
@@ -189,4 +214,8 @@ impl<R> Broker<R> {
             }
         }
     }
+}
+
+fn will_bytes(will: &Will) -> usize {
+    will.topic.len() + will.payload.len() + will.forwarded.len()
 }

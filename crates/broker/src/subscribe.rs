@@ -3,13 +3,15 @@
 //! A packet may carry thousands of filters. They are handled 64 at a time, and other commands get
 //! their turn in between; the answer is given when the last one is visible to every publisher.
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Entry};
 use crate::chore::Chore;
 use crate::command::Answer;
 use crate::population::{add, subtract};
 use crate::routes::{Entry as RouteEntry, group_key};
 use aldis_packet::{PacketType, ReasonCode, RetainHandling, SubscriptionOptions};
-use aldis_session::{FilterRefusal, Group, Session, Subscribing, Subscription, Unsubscribing, planted};
+use aldis_session::{
+    Counters, FilterRefusal, Group, Limits, Session, Subscribing, Subscription, Unsubscribing, planted,
+};
 use aldis_store::{Record, Sequence};
 use aldis_topic::TopicFilter;
 use std::collections::VecDeque;
@@ -18,9 +20,10 @@ use std::sync::Arc;
 /// Filters handled in one step, and so the longest that the routes are held for writing.
 const FILTERS_A_STEP: usize = 64;
 
-/// Subscriptions that a session gets at the memory watermark, too: clients that connect anew, as they do
-/// after a fault, are served.
+/// Subscriptions that a session gets at the memory watermark, too, if their filters are not longer than this:
+/// clients that connect anew, as they do after a fault, are served.
 const SUBSCRIPTIONS_AT_LEAST: usize = 16;
+const FILTER_AT_LEAST: usize = 256;
 
 /// What is asked of one filter.
 enum Wish {
@@ -132,16 +135,8 @@ impl<R> Broker<R> {
         let Some(entry) = self.entries.get_mut(&session) else { return ReasonCode::UnspecifiedError };
         let known = entry.subscriptions.get(filter.text()).cloned();
         let is_new = known.is_none();
-        let count = entry.subscriptions.len();
-        let is_full = count >= self.limits.subscriptions;
-        let is_tight =
-            count >= SUBSCRIPTIONS_AT_LEAST && self.counters.holds_more_than(self.limits.memory_watermark);
-        if is_new && (is_full || is_tight) {
-            let why = if is_full {
-                FilterRefusal::Subscriptions { limit: self.limits.subscriptions }
-            } else {
-                FilterRefusal::Watermark { limit: self.limits.memory_watermark }
-            };
+        let refusal = refusal(entry, &filter, &self.limits, &self.counters);
+        if let Some(why) = refusal.filter(|_| is_new) {
             let client_id = &entry.session.client_id;
             self.bench.refuse_filter(client_id, PacketType::Subscribe, filter.as_str(), &why);
             return why.code();
@@ -197,7 +192,8 @@ impl<R> Broker<R> {
             Some(group) => (Arc::clone(group), false),
             None => {
                 let number = self.next_number();
-                let group = Arc::new(Group::new(number, Arc::clone(filter.text()), Arc::clone(&self.limits)));
+                let (text, limits) = (Arc::clone(filter.text()), Arc::clone(&self.limits));
+                let group = Arc::new(Group::new(number, text, limits, &self.counters));
                 self.groups.insert(Arc::clone(filter.text()), Arc::clone(&group));
                 (group, true)
             }
@@ -263,6 +259,27 @@ impl<R> Broker<R> {
         self.discard(discarded);
         self.groups.remove(subscription.filter.text());
         Some(group_key(group.number))
+    }
+}
+
+/// What is against one more subscription of this session, if anything is.
+fn refusal<R>(
+    entry: &Entry<R>,
+    filter: &TopicFilter,
+    limits: &Limits,
+    counters: &Counters,
+) -> Option<FilterRefusal> {
+    let count = entry.subscriptions.len();
+    let is_shared = filter.share_group().is_some();
+    let is_small = count < SUBSCRIPTIONS_AT_LEAST && filter.text().len() <= FILTER_AT_LEAST;
+    if count >= limits.subscriptions {
+        Some(FilterRefusal::Subscriptions { limit: limits.subscriptions })
+    } else if is_shared && entry.session.group_count() >= limits.shared_subscriptions {
+        Some(FilterRefusal::SharedSubscriptions { limit: limits.shared_subscriptions })
+    } else if !is_small && counters.holds_more_than(limits.memory_watermark) {
+        Some(FilterRefusal::Watermark { limit: limits.memory_watermark })
+    } else {
+        None
     }
 }
 

@@ -226,7 +226,7 @@ fn packets_of_one_session_take_effect_one_after_the_other() {
 /// Tens of thousands of groups and of replays of one session cost no search through them.
 #[test]
 fn many_groups_and_replays_of_one_session_cost_no_search() {
-    let mut stage = stage();
+    let mut stage = Stage::new(Limits { shared_subscriptions: 20_000, ..Limits::default() });
     stage.retain(vec![publication("$SYS/one", "x", QoS::AtMostOnce)]);
     let client = stage.connect(asks("c", 0));
     let filters: Vec<String> =

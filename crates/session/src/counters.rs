@@ -111,6 +111,8 @@ pub enum FilterReason {
     NotAuthorized,
     /// The session has `limits.subscriptions` already.
     Subscriptions,
+    /// The session has `limits.shared_subscriptions` already.
+    SharedSubscriptions,
     /// It has more levels than `limits.topic_levels`.
     TopicLevels,
     /// It is longer than `limits.topic_bytes`.
@@ -123,9 +125,10 @@ pub enum FilterReason {
 
 impl FilterReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [FilterReason; 6] = [
+    pub const ALL: [FilterReason; 7] = [
         FilterReason::NotAuthorized,
         FilterReason::Subscriptions,
+        FilterReason::SharedSubscriptions,
         FilterReason::TopicLevels,
         FilterReason::TopicBytes,
         FilterReason::MemoryWatermark,
@@ -137,6 +140,7 @@ impl FilterReason {
         match self {
             FilterReason::NotAuthorized => "not_authorized",
             FilterReason::Subscriptions => "subscriptions",
+            FilterReason::SharedSubscriptions => "shared_subscriptions",
             FilterReason::TopicLevels => "topic_levels",
             FilterReason::TopicBytes => "topic_bytes",
             FilterReason::MemoryWatermark => "memory_watermark",

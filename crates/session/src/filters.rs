@@ -23,6 +23,11 @@ pub enum FilterRefusal {
         /// `limits.subscriptions`.
         limit: usize,
     },
+    /// The session has so many shared subscriptions already.
+    SharedSubscriptions {
+        /// `limits.shared_subscriptions`.
+        limit: usize,
+    },
     /// What is held for all clients together is above the watermark.
     Watermark {
         /// `limits.memory_watermark`.
@@ -53,6 +58,7 @@ impl FilterRefusal {
         match self {
             FilterRefusal::NotAuthorized(_) => FilterReason::NotAuthorized,
             FilterRefusal::Subscriptions { .. } => FilterReason::Subscriptions,
+            FilterRefusal::SharedSubscriptions { .. } => FilterReason::SharedSubscriptions,
             FilterRefusal::Watermark { .. } => FilterReason::MemoryWatermark,
             FilterRefusal::Levels { .. } => FilterReason::TopicLevels,
             FilterRefusal::Share(_) => FilterReason::Share,
@@ -72,9 +78,9 @@ impl FilterRefusal {
     pub fn code(&self) -> ReasonCode {
         match self {
             FilterRefusal::NotAuthorized(_) => ReasonCode::NotAuthorized,
-            FilterRefusal::Subscriptions { .. } | FilterRefusal::Watermark { .. } => {
-                ReasonCode::QuotaExceeded
-            }
+            FilterRefusal::Subscriptions { .. }
+            | FilterRefusal::SharedSubscriptions { .. }
+            | FilterRefusal::Watermark { .. } => ReasonCode::QuotaExceeded,
             FilterRefusal::Levels { .. } | FilterRefusal::Bytes { .. } | FilterRefusal::Share(_) => {
                 ReasonCode::TopicFilterInvalid
             }
@@ -88,6 +94,9 @@ impl fmt::Display for FilterRefusal {
             FilterRefusal::NotAuthorized(denial) => denial.fmt(f),
             FilterRefusal::Subscriptions { limit } => {
                 write!(f, "it would be one more than limits.subscriptions, which is {limit}")
+            }
+            FilterRefusal::SharedSubscriptions { limit } => {
+                write!(f, "it would be one more than limits.shared_subscriptions, which is {limit}")
             }
             FilterRefusal::Watermark { limit } => {
                 write!(f, "limits.memory_watermark ({limit} bytes) is reached by all that is held")

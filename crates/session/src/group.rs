@@ -10,9 +10,10 @@
 //! carries a message from the queue to its Outbox, newer ones go behind it into the queue, for that member
 //! comes back for more: so a group of one keeps the order of its publishers (law 7).
 
-use crate::counters::{DropReason, Ledger};
+use crate::counters::{Counters, DropReason, Ledger};
 use crate::limits::Limits;
 use crate::line::{Line, Waiting};
+use crate::memory::Memory;
 use crate::outbound::Offered;
 use crate::publication::{Offering, Publication};
 use crate::remains::Discarded;
@@ -35,6 +36,9 @@ const OFFER: usize = 4;
 const LOOKS: usize = 64;
 /// Holds of the lock in one visit of a member that finds nothing; then others come first.
 const VISITS: usize = 16;
+/// What a group with one member takes beside itself, roughly: its places in the tables of the Broker, of its
+/// members and of the routes.
+const PLACES: usize = 500;
 /// The first number in a queue: messages that come back from a member stand before it.
 const FIRST_NUMBER: u64 = 1 << 48;
 
@@ -102,13 +106,15 @@ pub struct Group {
     /// The filter with `$share/name/`.
     pub filter: Arc<str>,
     limits: Arc<Limits>,
+    /// What the group itself takes, whatever waits in it.
+    _memory: Memory,
     // Held for nanoseconds; taken by publishers, members, and the Broker when membership changes.
     inner: Mutex<Inner>,
 }
 
 impl Group {
-    /// A group without members.
-    pub fn new(number: u64, filter: Arc<str>, limits: Arc<Limits>) -> Group {
+    /// A group without members. What it takes is counted as held.
+    pub fn new(number: u64, filter: Arc<str>, limits: Arc<Limits>, counters: &Arc<Counters>) -> Group {
         let inner = Inner {
             members: BTreeMap::new(),
             ready: BTreeSet::new(),
@@ -121,7 +127,8 @@ impl Group {
             in_transit: 0,
             ledger: Ledger::default(),
         };
-        Group { number, filter, limits, inner: Mutex::new(inner) }
+        let _memory = Memory::of(size_of::<Group>() + filter.len() + PLACES, counters);
+        Group { number, filter, limits, _memory, inner: Mutex::new(inner) }
     }
 
     /// Offers a message to one member, or keeps it.

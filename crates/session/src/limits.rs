@@ -34,6 +34,9 @@ pub struct Limits {
     pub filters_in_packet: usize,
     /// Subscriptions of one session. 100,000: more than any gateway has been seen to hold.
     pub subscriptions: usize,
+    /// Shared subscriptions of one session, which count among its subscriptions, too. 1,000: whoever shares work
+    /// shares a few topics, and each is seen to whenever its member connects.
+    pub shared_subscriptions: usize,
     /// PUBLISH packets of QoS 1 and 2 that may be in flight towards one client, whatever its own
     /// receive maximum. 1,000: fills fast links, bounds what a reconnect has to send again.
     pub in_flight: u16,
@@ -90,6 +93,7 @@ impl Default for Limits {
             topic_bytes: 65_535,
             filters_in_packet: 10_000,
             subscriptions: 100_000,
+            shared_subscriptions: 1_000,
             in_flight: 1_000,
             receive_maximum: 1_000,
             queue_messages: 100_000,

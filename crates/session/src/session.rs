@@ -87,6 +87,11 @@ impl Session {
         self.groups.lock().iter().flat_map(|groups| groups.values().cloned()).collect()
     }
 
+    /// How many shared subscriptions it is a member of.
+    pub fn group_count(&self) -> usize {
+        self.groups.lock().as_ref().map_or(0, |groups| groups.len())
+    }
+
     /// Notes membership of a shared subscription.
     pub fn add_group(&self, group: &Arc<Group>) {
         self.groups.lock().get_or_insert_default().insert(group.number, Arc::clone(group));

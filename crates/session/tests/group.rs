@@ -280,7 +280,7 @@ fn the_last_member_takes_the_queue_with_it() {
 #[test]
 fn the_queue_of_a_group_has_limits_and_forgets_what_expires() {
     let limits = Limits { queue_messages: 3, ..Limits::default() };
-    let group = Arc::new(Group::new(9, Arc::from("$share/g/#"), Arc::new(limits)));
+    let group = Arc::new(Group::new(9, Arc::from("$share/g/#"), Arc::new(limits), &Arc::default()));
     let mut bench = bench();
     let mut member = Member::join(&group, 1, window(1), &mut bench);
     offer(&group, "first", QOS1, &mut bench);
@@ -433,7 +433,7 @@ fn law_7_what_comes_while_a_member_carries_a_message_stands_behind_it() {
 #[test]
 fn mqtt_3_3_2_5_expired_messages_take_no_place_in_a_group_either() {
     let limits = Arc::new(Limits { queue_messages: 3, ..Limits::default() });
-    let group = Arc::new(Group::new(9, Arc::from("$share/g/#"), limits));
+    let group = Arc::new(Group::new(9, Arc::from("$share/g/#"), limits, &Arc::default()));
     let mut bench = bench();
     let mut member = Member::join(&group, 1, window(1), &mut bench);
     let offer = |payload: &str, expires: Option<u64>, bench: &mut Workbench| {

@@ -216,7 +216,12 @@ fn groups_that_were_left_are_not_kept_in_a_list() {
     publish(&session, "fills the window", QOS1, &mut bench);
     let mut groups = Vec::new();
     for number in 0..500 {
-        let group = Arc::new(Group::new(number, Arc::from("$share/g/#"), Arc::new(Limits::default())));
+        let group = Arc::new(Group::new(
+            number,
+            Arc::from("$share/g/#"),
+            Arc::new(Limits::default()),
+            &Arc::default(),
+        ));
         let subscription = subscription(&session, "$share/g/#", QOS1);
         session.add_group(&group);
         group.join(&subscription);

@@ -283,7 +283,12 @@ fn offering_to_groups_is_work_for_a_turn() {
     let mut stage = Stage::new(V5, Limits::default());
     let session = scripted_wire::session(9, "away", &Limits::default());
     let groups = (0..2_000).map(|number| {
-        let group = Arc::new(Group::new(number, Arc::from("$share/g/sub"), Arc::new(Limits::default())));
+        let group = Arc::new(Group::new(
+            number,
+            Arc::from("$share/g/sub"),
+            Arc::new(Limits::default()),
+            &Arc::default(),
+        ));
         group.join(&subscription(&session, "$share/g/sub", QoS::AtLeastOnce));
         group.offline(9);
         group

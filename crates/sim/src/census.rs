@@ -75,6 +75,7 @@ fn filter_refused(reason: FilterReason) -> &'static str {
     match reason {
         FilterReason::NotAuthorized => "filter refused: not_authorized",
         FilterReason::Subscriptions => "filter refused: subscriptions",
+        FilterReason::SharedSubscriptions => "filter refused: shared_subscriptions",
         FilterReason::TopicLevels => "filter refused: topic_levels",
         FilterReason::TopicBytes => "filter refused: topic_bytes",
         FilterReason::MemoryWatermark => "filter refused: memory_watermark",

@@ -6,7 +6,7 @@
 use crate::census::Census;
 
 /// What has to happen, among all seeds.
-pub const KINDS: [&str; 62] = [
+pub const KINDS: [&str; 63] = [
     "a Client died",
     "a CONNECT was refused",
     "a clean start over a session",
@@ -57,6 +57,7 @@ pub const KINDS: [&str; 62] = [
     "dropped: too_large",
     "filter refused: not_authorized",
     "filter refused: subscriptions",
+    "filter refused: shared_subscriptions",
     "half a frame lost",
     "half a frame read",
     "half a frame written",

@@ -167,7 +167,7 @@ fn limits(random: &mut Random, tight: bool) -> Limits {
         keep_alive_max: 0,
         ..Limits::default()
     };
-    let which = random.below(18);
+    let which = random.below(19);
     let (few, bytes) = (random.pick(&[2, 5, 12]), random.pick(&[1_500, 6_000]));
     let (watermark, sessions) = (random.pick(&[8_000, 20_000]), 2 + random.below(3));
     if !tight {
@@ -182,6 +182,7 @@ fn limits(random: &mut Random, tight: bool) -> Limits {
         7 => limits.subscriptions = few,
         8 => limits.retained_bytes = bytes,
         9 => (limits.answers_bytes, limits.packet_size, limits.outbox_bytes) = (100, 700, 300),
+        10 => limits.shared_subscriptions = 1 + few / 5,
         _ => {}
     }
     limits

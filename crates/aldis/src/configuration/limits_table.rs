@@ -161,6 +161,20 @@ pub(crate) static LIMITS: &[Setting] = &[
         reason: "More than any gateway has been seen to hold.",
     },
     Setting {
+        name: "limits.shared_subscriptions",
+        kind: Kind::Number(Number {
+            unit: Unit::Count,
+            range: 1..=10_000_000,
+            word: None,
+            get: |draft| wide(draft.limits.shared_subscriptions),
+            set: |draft, number| draft.limits.shared_subscriptions = narrow(number),
+        }),
+        effect: Effect::AtOnce,
+        default: None,
+        help: "Shared subscriptions of one session, which count among its subscriptions, too.",
+        reason: "Whoever shares work shares a few topics, and each is seen to whenever its member connects.",
+    },
+    Setting {
         name: "limits.in_flight",
         kind: Kind::Number(Number {
             unit: Unit::Count,

@@ -73,7 +73,7 @@ impl Member {
 }
 
 pub fn group() -> Arc<Group> {
-    Arc::new(Group::new(9, Arc::from("$share/g/#"), Arc::new(Limits::default())))
+    Arc::new(Group::new(9, Arc::from("$share/g/#"), Arc::new(Limits::default()), &Arc::default()))
 }
 
 /// A client with room for so many messages at a time.

@@ -31,8 +31,8 @@ fn of_session(session: &Session, figures: &Figures<'_>, census: &mut Census) -> 
     if in_flight == usize::from(limits.in_flight) {
         census.count("limit: in flight");
     }
-    if session.groups().len() > limits.subscriptions {
-        return Err(format!("{session:?} is in more groups than it may have subscriptions"));
+    if session.groups().len() > limits.subscriptions.min(limits.shared_subscriptions) {
+        return Err(format!("{session:?} is in more groups than it may have shared subscriptions"));
     }
     Ok(())
 }
