@@ -353,10 +353,11 @@ impl Conversation {
     }
 }
 
-/// Packets that a held publication before them does not stop.
+/// Packets that a held publication before them does not stop. PINGREQ is not among them: its answer tells a client
+/// that what it sent before is done.
 fn may_pass_held(packet_type: PacketType) -> bool {
-    use PacketType::{Pingreq, Puback, Pubcomp, Publish, Pubrec};
-    matches!(packet_type, Publish | Puback | Pubrec | Pubcomp | Pingreq)
+    use PacketType::{Puback, Pubcomp, Publish, Pubrec};
+    matches!(packet_type, Publish | Puback | Pubrec | Pubcomp)
 }
 
 /// Acknowledgements of a client for what it was sent: they are handled together.

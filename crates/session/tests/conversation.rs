@@ -270,7 +270,7 @@ fn subscribe_and_unsubscribe_are_asked_and_the_rest_waits() {
     assert_eq!(subscribing.refusal.as_deref(), Some(words));
     let unsubscribe = Unsubscribe {
         packet_id: packet_id(6),
-        filters: vec!["a/+".into(), deep.into()],
+        filters: vec!["a/+".into(), deep],
         user_properties: vec![],
     };
     let mut bytes = Vec::new();
