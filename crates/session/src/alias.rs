@@ -6,6 +6,9 @@ use crate::violation::Violation;
 use aldis_packet::ReasonCode;
 use std::sync::Arc;
 
+/// Bytes that the aliases of one connection may take at the memory watermark, too.
+const SMALL: usize = 4 << 10;
+
 /// Aliases that a client has given to topics: alias number to topic.
 #[derive(Debug, Default)]
 pub struct AliasesIn {
@@ -14,15 +17,18 @@ pub struct AliasesIn {
 }
 
 impl AliasesIn {
-    /// The topic that an alias means, after `topic` (if not empty) was given to it.
+    /// The topic that an alias means, after `topic` (if not empty) was given to it. `is_tight` says that the memory
+    /// watermark is reached.
     ///
     /// # Errors
-    /// 0x94 for alias 0 or above `maximum`, 0x82 for an alias that means nothing yet.
+    /// 0x94 for alias 0 or above `maximum`, 0x82 for an alias that means nothing yet, 0x97 for one that makes the
+    /// aliases of this connection large when memory is tight.
     pub fn resolve(
         &mut self,
         alias: u16,
         topic: &str,
         maximum: u16,
+        is_tight: bool,
         counters: &Arc<Counters>,
     ) -> Result<Arc<str>, Violation> {
         if alias == 0 || alias > maximum {
@@ -45,8 +51,13 @@ impl AliasesIn {
         if let Some(place) = self.topics.get_mut(index)
             && place.as_ref() != Some(&topic)
         {
-            let before = place.replace(Arc::clone(&topic));
-            let held = self.memory.bytes() + topic.len() - before.map_or(0, |before| before.len());
+            let before = place.as_ref().map_or(0, |before| before.len());
+            let held = self.memory.bytes() + topic.len() - before;
+            if is_tight && held > SMALL && topic.len() > before {
+                let what = "limits.memory_watermark is reached, and the topic aliases are large";
+                return Err(Violation::new(ReasonCode::QuotaExceeded, "", what));
+            }
+            *place = Some(Arc::clone(&topic));
             self.memory = Memory::of(held, counters);
         }
         Ok(topic)

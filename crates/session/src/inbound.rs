@@ -1,19 +1,42 @@
 //! The receiving half of a session: which QoS 2 messages of the client are not released yet.
 
+use crate::counters::Counters;
+use crate::memory::Memory;
 use aldis_packet::PacketId;
+use std::sync::Arc;
 
 /// Identifiers kept in a list before a table of bits takes over.
 const FEW: usize = 64;
 /// Words of a table with a bit for each identifier.
 const WORDS: usize = 1024;
 
-/// A set of packet identifiers: a short list, or 8 KiB of bits for as long as there are many.
+/// A set of packet identifiers: a short list, or 8 KiB of bits, counted as held, for as long as there are many.
 #[derive(Debug, Default)]
 enum Ids {
     #[default]
     None,
     Few(Vec<PacketId>),
-    Many(Box<[u64; WORDS]>, usize),
+    Many(Box<Table>),
+}
+
+#[derive(Debug)]
+struct Table {
+    bits: [u64; WORDS],
+    count: usize,
+    _memory: Memory,
+}
+
+impl Table {
+    fn new(counters: &Arc<Counters>) -> Table {
+        Table { bits: [0; WORDS], count: 0, _memory: Memory::of(size_of::<Table>(), counters) }
+    }
+
+    fn add(&mut self, id: PacketId) {
+        if let Some(word) = self.bits.get_mut(word(id)) {
+            *word |= bit(id);
+            self.count += 1;
+        }
+    }
 }
 
 impl Ids {
@@ -21,7 +44,7 @@ impl Ids {
         match self {
             Ids::None => 0,
             Ids::Few(ids) => ids.len(),
-            Ids::Many(_, count) => *count,
+            Ids::Many(table) => table.count,
         }
     }
 
@@ -29,30 +52,21 @@ impl Ids {
         match self {
             Ids::None => false,
             Ids::Few(ids) => ids.contains(&id),
-            Ids::Many(bits, _) => bits.get(word(id)).is_some_and(|bits| bits & bit(id) != 0),
+            Ids::Many(table) => table.bits.get(word(id)).is_some_and(|bits| bits & bit(id) != 0),
         }
     }
 
     /// Adds an identifier that is not held.
-    fn add(&mut self, id: PacketId) {
+    fn add(&mut self, id: PacketId, counters: &Arc<Counters>) {
         match self {
             Ids::None => *self = Ids::Few(vec![id]),
             Ids::Few(ids) if ids.len() < FEW => ids.push(id),
             Ids::Few(ids) => {
-                let mut bits = Box::new([0; WORDS]);
-                for id in ids.iter().chain([&id]) {
-                    if let Some(word) = bits.get_mut(word(*id)) {
-                        *word |= bit(*id);
-                    }
-                }
-                *self = Ids::Many(bits, FEW + 1);
+                let mut table = Box::new(Table::new(counters));
+                ids.iter().chain([&id]).for_each(|id| table.add(*id));
+                *self = Ids::Many(table);
             }
-            Ids::Many(bits, count) => {
-                if let Some(word) = bits.get_mut(word(id)) {
-                    *word |= bit(id);
-                    *count += 1;
-                }
-            }
+            Ids::Many(table) => table.add(id),
         }
     }
 
@@ -64,10 +78,10 @@ impl Ids {
         match self {
             Ids::None => {}
             Ids::Few(ids) => ids.retain(|known| *known != id),
-            Ids::Many(bits, count) => {
-                if let Some(word) = bits.get_mut(word(id)) {
+            Ids::Many(table) => {
+                if let Some(word) = table.bits.get_mut(word(id)) {
                     *word &= !bit(id);
-                    *count -= 1;
+                    table.count -= 1;
                 }
             }
         }
@@ -94,10 +108,10 @@ pub struct Inbound {
 impl Inbound {
     /// A connection begins. What is not released goes on to be known, and takes nothing from its receive
     /// maximum, which counts what is sent on a connection [MQTT-4.9.0-1].
-    pub fn connection_begins(&mut self) {
+    pub fn connection_begins(&mut self, counters: &Arc<Counters>) {
         let here = std::mem::take(&mut self.here);
         match &mut self.earlier {
-            Some(earlier) => here.iter().for_each(|id| earlier.add(id)),
+            Some(earlier) => here.iter().for_each(|id| earlier.add(id, counters)),
             None if here.len() > 0 => self.earlier = Some(Box::new(here)),
             None => {}
         }
@@ -120,9 +134,9 @@ impl Inbound {
     }
 
     /// Remembers a QoS 2 message until its PUBREL.
-    pub fn received(&mut self, id: PacketId) {
+    pub fn received(&mut self, id: PacketId, counters: &Arc<Counters>) {
         if !self.holds(id) {
-            self.here.add(id);
+            self.here.add(id, counters);
         }
     }
 

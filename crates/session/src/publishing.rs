@@ -82,7 +82,8 @@ impl Conversation {
             Some(alias) => {
                 let maximum = self.limits.topic_alias_maximum;
                 let aliases = self.aliases.get_or_insert_default();
-                Some(aliases.resolve(alias, publish.topic, maximum, bench.counters())?)
+                let is_tight = bench.memory_full;
+                Some(aliases.resolve(alias, publish.topic, maximum, is_tight, bench.counters())?)
             }
         };
         let topic = aliased.as_deref().unwrap_or(publish.topic);
@@ -164,12 +165,12 @@ impl Conversation {
             if let (QoS::ExactlyOnce, Some((_, id))) = (publish.qos, answer)
                 && self.version != ProtocolVersion::V5
             {
-                batch.inbound.received(id);
+                batch.inbound.received(id, bench.counters());
             }
             return Ok(false);
         }
         match (publish.qos, answer) {
-            (QoS::ExactlyOnce, Some((_, id))) => batch.inbound.received(id),
+            (QoS::ExactlyOnce, Some((_, id))) => batch.inbound.received(id, bench.counters()),
             (QoS::AtLeastOnce, _) => batch.unanswered += 1,
             _ => {}
         }

@@ -53,7 +53,7 @@ impl Session {
         if self.outbox.lock().begin(connection, connack, bench) {
             bench.owe(self);
         }
-        self.inbound.lock().connection_begins();
+        self.inbound.lock().connection_begins(bench.counters());
         for group in self.groups() {
             group.online(self.number);
             self.outbox.lock().work_for(&group);

@@ -268,11 +268,8 @@ fn subscribe_and_unsubscribe_are_asked_and_the_rest_waits() {
     assert_eq!(subscribing.filters[0].0, Err(ReasonCode::TopicFilterInvalid));
     let words = "filter 1: it has 200 levels, and limits.topic_levels is 128";
     assert_eq!(subscribing.refusal.as_deref(), Some(words));
-    let unsubscribe = Unsubscribe {
-        packet_id: packet_id(6),
-        filters: vec!["a/+".into(), deep],
-        user_properties: vec![],
-    };
+    let unsubscribe =
+        Unsubscribe { packet_id: packet_id(6), filters: vec!["a/+".into(), deep], user_properties: vec![] };
     let mut bytes = Vec::new();
     unsubscribe.encode(V5, &mut bytes);
     let Next::Ask(Request::Unsubscribe(unsubscribing)) = stage.turn(&bytes).next else { panic!() };

@@ -25,7 +25,7 @@ const V5: ProtocolVersion = ProtocolVersion::V5;
 #[test]
 fn mqtt_4_3_3_10_inbound_is_a_set_of_identifiers() {
     for (seed, ids) in [(1, 20), (2, 66), (3, 300), (4, 65_535)] {
-        let mut random = Random::new(seed);
+        let (mut random, counters) = (Random::new(seed), Arc::new(Counters::default()));
         let (mut inbound, mut naive) = (Inbound::default(), BTreeSet::new());
         for step in 0..20_000 {
             // Rising and falling, so that both forms of the table come and go.
@@ -36,12 +36,16 @@ fn mqtt_4_3_3_10_inbound_is_a_set_of_identifiers() {
             };
             if random.below(10) < if grows { 7 } else { 2 } {
                 assert_eq!(inbound.holds(packet_id(id)), naive.contains(&id));
-                inbound.received(packet_id(id));
+                inbound.received(packet_id(id), &counters);
                 naive.insert(id);
             } else {
                 assert_eq!(inbound.release(packet_id(id)), naive.remove(&id), "seed {seed} step {step}");
             }
             assert_eq!(inbound.unreleased(), naive.len(), "seed {seed} step {step}");
+            // A table of bits is counted as held.
+            let held = counters.held_bytes.load(Relaxed);
+            assert!(held == 0 || (8_192..8_300).contains(&held) && !naive.is_empty(), "{held} bytes");
+            assert!(held > 0 || naive.len() <= 64);
         }
         assert!((1..=65_535).all(|id| inbound.holds(packet_id(id)) == naive.contains(&id)));
     }
@@ -86,18 +90,24 @@ fn mqtt_3_3_2_9_aliases_in_have_bounds() {
     let reason = |result: Result<_, aldis_session::Violation>| {
         result.map(|_: std::sync::Arc<str>| ()).unwrap_err().reason
     };
-    assert_eq!(reason(aliases.resolve(0, "a", 5, &counters)), ReasonCode::TopicAliasInvalid);
-    assert_eq!(reason(aliases.resolve(6, "a", 5, &counters)), ReasonCode::TopicAliasInvalid);
-    assert_eq!(reason(aliases.resolve(1, "a", 0, &counters)), ReasonCode::TopicAliasInvalid);
-    assert_eq!(reason(aliases.resolve(5, "", 5, &counters)), ReasonCode::ProtocolError);
-    assert_eq!(&*aliases.resolve(5, "a", 5, &counters).unwrap(), "a");
-    assert_eq!(reason(aliases.resolve(4, "", 5, &counters)), ReasonCode::ProtocolError);
-    assert_eq!(&*aliases.resolve(5, "b", 5, &counters).unwrap(), "b");
-    assert_eq!(&*aliases.resolve(5, "", 5, &counters).unwrap(), "b");
+    assert_eq!(reason(aliases.resolve(0, "a", 5, false, &counters)), ReasonCode::TopicAliasInvalid);
+    assert_eq!(reason(aliases.resolve(6, "a", 5, false, &counters)), ReasonCode::TopicAliasInvalid);
+    assert_eq!(reason(aliases.resolve(1, "a", 0, false, &counters)), ReasonCode::TopicAliasInvalid);
+    assert_eq!(reason(aliases.resolve(5, "", 5, false, &counters)), ReasonCode::ProtocolError);
+    assert_eq!(&*aliases.resolve(5, "a", 5, false, &counters).unwrap(), "a");
+    assert_eq!(reason(aliases.resolve(4, "", 5, false, &counters)), ReasonCode::ProtocolError);
+    assert_eq!(&*aliases.resolve(5, "b", 5, false, &counters).unwrap(), "b");
+    assert_eq!(&*aliases.resolve(5, "", 5, false, &counters).unwrap(), "b");
     // What a client makes the broker remember is counted for as long as it is.
-    aliases.resolve(5, "longer", 5, &counters).unwrap();
-    aliases.resolve(1, "x", 5, &counters).unwrap();
+    aliases.resolve(5, "longer", 5, false, &counters).unwrap();
+    aliases.resolve(1, "x", 5, false, &counters).unwrap();
     assert_eq!(counters.held_bytes.load(Relaxed), 7);
+    // At the watermark there are small ones.
+    aliases.resolve(2, &"s".repeat(4_089), 5, true, &counters).unwrap();
+    assert_eq!(reason(aliases.resolve(3, "s", 5, true, &counters)), ReasonCode::QuotaExceeded);
+    assert_eq!(reason(aliases.resolve(3, "", 5, true, &counters)), ReasonCode::ProtocolError);
+    aliases.resolve(3, "s", 5, false, &counters).unwrap();
+    aliases.resolve(2, "smaller", 5, true, &counters).unwrap();
     drop(aliases);
     assert_eq!(counters.held_bytes.load(Relaxed), 0);
 }

@@ -212,7 +212,7 @@ fn mqtt_4_9_0_1_what_an_earlier_connection_left_unreleased_takes_nothing_from_th
     let mut stage = Stage::new(V5, limits);
     let publishes = |ids: [u16; 2]| ids.map(|id| pub5("sub/a", "m", 2, id)).concat();
     assert_eq!(stage.reads(&publishes([1, 2])).len(), 2);
-    stage.conversation.session.inbound.lock().connection_begins();
+    stage.conversation.session.inbound.lock().connection_begins(stage.bench.counters());
     assert_eq!(stage.reads(&publishes([3, 4])), [pubrec(3, OK), pubrec(4, OK)]);
     // A repeat of an earlier one is known, and takes nothing either.
     assert_eq!(stage.reads(&pub5("sub/a", "m", 2, 1)), [pubrec(1, OK)]);
