@@ -96,6 +96,12 @@ impl BrokerHandle {
         self.counters.holds_more_than(self.memory_watermark.load(Relaxed))
     }
 
+    /// Whether it is so far above the watermark that what may still take memory there no longer may.
+    pub(crate) fn memory_crowded(&self) -> bool {
+        let watermark = self.memory_watermark.load(Relaxed);
+        self.counters.holds_more_than(watermark.saturating_add(watermark / 4))
+    }
+
     /// Whether the Broker has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.commands.is_closed()

@@ -22,6 +22,7 @@ use aldis_session::{
     Subscribing, Unsubscribing, Violation, Wire,
 };
 use std::future::poll_fn;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -335,7 +336,8 @@ impl Client {
         at_desk(broker, |desk| {
             let (buffer, bench) = (&mut desk.buffer, &mut desk.bench);
             let now = doors.clock.millis(bench.now);
-            let polled = reader.poll_turn(cx, buffer, &broker.counters, |input, count| {
+            let crowded = broker.memory_crowded();
+            let polled = reader.poll_turn(cx, buffer, &broker.counters, crowded, |input, count| {
                 bench.tally.bytes_received += count as u64;
                 let before = bench.tally.publish_bytes_received;
                 let turned = conversation.turn(input, &*broker.routes, bench);
@@ -348,6 +350,11 @@ impl Client {
             }
             polled.map(|read| match read {
                 Ok(Read::Turned(next)) => Event::Turned(next),
+                Err(error) if error.kind() == ErrorKind::OutOfMemory => {
+                    let why =
+                        "limits.memory_watermark is exceeded by a quarter, and a large packet is not whole";
+                    Event::Over(Ending::Closed(Farewell::new(ReasonCode::QuotaExceeded, why)))
+                }
                 Ok(Read::End) | Err(_) => Event::Over(Ending::Lost),
             })
         })

@@ -5,7 +5,7 @@ use crate::authentication::Authenticator;
 use crate::notices::Kind;
 use crate::transport::ReadHalf;
 use aldis_packet::{Connect, ReasonCode};
-use aldis_session::{First, Limits, Negotiated, Refusal, first_packet, refuse_within};
+use aldis_session::{Counters, First, Limits, Memory, Negotiated, Refusal, first_packet, refuse_within};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -17,6 +17,9 @@ use tokio::time::timeout;
 
 /// Bytes read at once from a stranger; a CONNECT is usually shorter than this.
 const PIECE: usize = 1024;
+
+/// Bytes that a CONNECT may have at the memory watermark, too.
+const SMALL: usize = 4 << 10;
 
 /// Why there is no conversation.
 pub(crate) enum NoGreeting {
@@ -83,11 +86,12 @@ pub(crate) struct Greeting {
 pub(crate) async fn greet(
     half: &mut ReadHalf,
     limits: &Limits,
+    counters: &Arc<Counters>,
     authenticator: Option<&Authenticator>,
     received: &mut usize,
     seen: impl FnOnce(&Connect),
 ) -> Result<Greeting, NoGreeting> {
-    let read = timeout(limits.first_packet_timeout, read_connect(half, limits, received));
+    let read = timeout(limits.first_packet_timeout, read_connect(half, limits, counters, received));
     let (connect, behind) = read.await.map_err(|_| NoGreeting::Timeout)??;
     seen(&connect);
     let (version, properties) = (connect.version, &connect.properties);
@@ -130,13 +134,18 @@ fn login_kind(reason: ReasonCode) -> Kind {
 async fn read_connect(
     half: &mut ReadHalf,
     limits: &Limits,
+    counters: &Arc<Counters>,
     received: &mut usize,
 ) -> Result<(Box<Connect>, Vec<u8>), NoGreeting> {
     let mut bytes = Vec::new();
+    let mut held = Memory::default();
     loop {
         let have = bytes.len();
         let more = have.clamp(PIECE, 64 << 10);
         bytes.resize(have + more, 0);
+        if bytes.capacity() > held.bytes() {
+            held = Memory::of(bytes.capacity(), counters);
+        }
         let count = read(half, bytes.get_mut(have..).unwrap_or_default()).await;
         bytes.truncate(have + count.as_ref().copied().unwrap_or(0));
         *received = bytes.len();
@@ -147,7 +156,15 @@ async fn read_connect(
             }
             Ok(_) => {}
         }
-        match first_packet(&bytes, limits) {
+        let seen = if bytes.len() > SMALL && counters.holds_more_than(limits.memory_watermark) {
+            first_packet(
+                &bytes,
+                &Limits { first_packet_size: limits.first_packet_size.min(SMALL), ..limits.clone() },
+            )
+        } else {
+            first_packet(&bytes, limits)
+        };
+        match seen {
             Ok(First::Partial(_)) => {}
             Ok(First::Connect(connect, size)) => return Ok((connect, bytes.split_off(size))),
             Err(refusal) => {

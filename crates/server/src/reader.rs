@@ -105,17 +105,19 @@ impl Reader {
     }
 
     /// Reads once into `buffer` (behind what is left over) and gives the bytes to `turn`, which says
-    /// how many it is done with.
+    /// how many it is done with. When memory is `crowded`, a large packet that is not whole gets no more of it:
+    /// that is an error of the kind `OutOfMemory`.
     pub(crate) fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
         counters: &Arc<Counters>,
+        crowded: bool,
         turn: impl FnOnce(Input<'_>, usize) -> Turned,
     ) -> Poll<io::Result<Read>> {
         match std::mem::replace(&mut self.rest, Rest::Empty) {
             Rest::Unread(unread) => Poll::Ready(Ok(self.go_on(unread, counters, turn))),
-            Rest::Large(large) => self.poll_large(cx, large, counters, turn),
+            Rest::Large(large) => self.poll_large(cx, large, counters, crowded, turn),
             Rest::Empty => self.poll_into(cx, buffer, &[], counters, turn),
             Rest::Partial(partial) => {
                 let polled = self.poll_into(cx, buffer, &partial.bytes, counters, turn);
@@ -186,11 +188,12 @@ impl Reader {
         cx: &mut Context<'_>,
         mut large: Box<Large>,
         counters: &Arc<Counters>,
+        crowded: bool,
         turn: impl FnOnce(Input<'_>, usize) -> Turned,
     ) -> Poll<io::Result<Read>> {
         let mut read = 0;
         while large.bytes.len() < large.size {
-            match self.poll_more(cx, &mut large, counters) {
+            match self.poll_more(cx, &mut large, counters, crowded) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(Read::End)),
                 Poll::Ready(Ok(count)) => read += count,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -216,10 +219,14 @@ impl Reader {
         cx: &mut Context<'_>,
         large: &mut Large,
         counters: &Arc<Counters>,
+        crowded: bool,
     ) -> Poll<io::Result<usize>> {
         let bytes = &mut large.bytes;
         let missing = large.size - bytes.len();
         if bytes.capacity() == bytes.len() {
+            if crowded {
+                return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
+            }
             bytes.reserve(missing.min(AHEAD.max(bytes.len())));
             large.memory = Memory::of(bytes.capacity(), counters);
         }

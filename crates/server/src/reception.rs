@@ -65,7 +65,7 @@ pub(crate) async fn receive(
     // A CONNECT that is whole comes before the end: its client is told that the server shuts down.
     let greeting = tokio::select! {
         biased;
-        greeting = greeting::greet(&mut half, &limits, authenticator, received, |connect| {
+        greeting = greeting::greet(&mut half, &limits, &doors.broker.counters, authenticator, received, |connect| {
             let observer = &doors.broker.observer;
             if observer.traces() {
                 observer.received(peer, connect);

@@ -57,27 +57,29 @@ impl AsyncRead for Socket {
     }
 }
 
+/// A PUBLISH whose body has so many bytes.
+fn packet(size: usize, byte: u8) -> Vec<u8> {
+    let mut packet = vec![0x30];
+    let mut length = size;
+    while length >= 0x80 {
+        packet.push((length & 0x7F) as u8 | 0x80);
+        length >>= 7;
+    }
+    packet.push(length as u8);
+    packet.extend(std::iter::repeat_n(byte, size));
+    packet
+}
+
 /// Packets of all sizes at which a reader does something else, one behind the other.
 fn packets(random: &mut Random) -> Vec<Vec<u8>> {
     let count = 1 + random.below(12);
-    let packet = |number: usize| {
-        let size = match random.below(8) {
-            0 => LARGE - 4 + random.below(8),
-            1 => READ_BUFFER - 4 + random.below(8),
-            2 => AHEAD + random.below(3 * AHEAD),
-            _ => random.below(300),
-        };
-        let mut packet = vec![0x30];
-        let mut length = size;
-        while length >= 0x80 {
-            packet.push((length & 0x7F) as u8 | 0x80);
-            length >>= 7;
-        }
-        packet.push(length as u8);
-        packet.extend(std::iter::repeat_n(number as u8, size));
-        packet
+    let size = |random: &mut Random| match random.below(8) {
+        0 => LARGE - 4 + random.below(8),
+        1 => READ_BUFFER - 4 + random.below(8),
+        2 => AHEAD + random.below(3 * AHEAD),
+        _ => random.below(300),
     };
-    (0..count).map(packet).collect()
+    (0..count).map(|number| packet(size(random), number as u8)).collect()
 }
 
 /// A turn that takes some of the whole packets, and then reads on or lets others go first.
@@ -124,8 +126,9 @@ fn any_way_the_bytes_arrive_gives_the_same_packets_and_leaves_nothing() {
         let mut taken = Vec::new();
         let mut cx = Context::from_waker(Waker::noop());
         loop {
-            let polled = reader
-                .poll_turn(&mut cx, &mut buffer, &counters, |input, _| turn(input, &mut random, &mut taken));
+            let polled = reader.poll_turn(&mut cx, &mut buffer, &counters, false, |input, _| {
+                turn(input, &mut random, &mut taken)
+            });
             let held = counters.held_bytes.load(Relaxed);
             assert!((0..=allowed as i64).contains(&held), "seed {seed}: {held} bytes, {allowed} are allowed");
             match polled {
@@ -151,5 +154,32 @@ fn any_way_the_bytes_arrive_gives_the_same_packets_and_leaves_nothing() {
         assert!(taken == expected, "seed {seed}: {} packets of {}", taken.len(), expected.len());
         drop(reader);
         assert_eq!(counters.held_bytes.load(Relaxed), 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn when_memory_is_crowded_a_large_packet_gets_no_more_of_it_and_a_small_one_comes_whole() {
+    for (size, is_refused) in [(100, false), (LARGE - 100, false), (AHEAD - 100, false), (4 * AHEAD, true)] {
+        let packet = packet(size, 7);
+        let mut turns = Random(1);
+        let socket =
+            Socket { bytes: packet.clone(), brought: 0, random: Random(size as u64), largest: 1_000 };
+        let counters = Arc::new(Counters::default());
+        let mut reader = Reader::new(Box::new(socket), Vec::new(), &counters);
+        let (mut buffer, mut taken) = (vec![0; READ_BUFFER], Vec::new());
+        let mut cx = Context::from_waker(Waker::noop());
+        let end = loop {
+            let polled = reader.poll_turn(&mut cx, &mut buffer, &counters, true, |input, _| {
+                turn(input, &mut turns, &mut taken)
+            });
+            assert!(counters.held_bytes.load(Relaxed) <= (2 * AHEAD) as i64);
+            match polled {
+                Poll::Ready(Ok(Read::End)) => break None,
+                Poll::Ready(Err(error)) => break Some(error.kind()),
+                Poll::Ready(Ok(Read::Turned(_))) | Poll::Pending => {}
+            }
+        };
+        assert_eq!(end, is_refused.then_some(io::ErrorKind::OutOfMemory), "{size} bytes");
+        assert!(taken.concat() == if is_refused { Vec::new() } else { packet });
     }
 }
