@@ -4,8 +4,10 @@
 use crate::authentication::Authenticator;
 use crate::notices::Kind;
 use crate::transport::ReadHalf;
-use aldis_packet::{Connect, ReasonCode};
-use aldis_session::{Counters, First, Limits, Memory, Negotiated, Refusal, first_packet, refuse_within};
+use aldis_packet::{Connect, ProtocolVersion, ReasonCode};
+use aldis_session::{
+    Counters, First, Limits, Memory, Negotiated, Refusal, Violation, first_packet, refuse, refuse_within,
+};
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -156,15 +158,8 @@ async fn read_connect(
             }
             Ok(_) => {}
         }
-        let seen = if bytes.len() > SMALL && counters.holds_more_than(limits.memory_watermark) {
-            first_packet(
-                &bytes,
-                &Limits { first_packet_size: limits.first_packet_size.min(SMALL), ..limits.clone() },
-            )
-        } else {
-            first_packet(&bytes, limits)
-        };
-        match seen {
+        let is_tight = bytes.len() > SMALL && counters.holds_more_than(limits.memory_watermark);
+        match if is_tight { small_first_packet(&bytes, limits) } else { first_packet(&bytes, limits) } {
             Ok(First::Partial(_)) => {}
             Ok(First::Connect(connect, size)) => return Ok((connect, bytes.split_off(size))),
             Err(refusal) => {
@@ -173,6 +168,23 @@ async fn read_connect(
             }
         }
     }
+}
+
+/// The first packet at the memory watermark, where only a small one is taken.
+fn small_first_packet(bytes: &[u8], limits: &Limits) -> Result<First, Refusal> {
+    let first_packet_size = limits.first_packet_size.min(SMALL);
+    first_packet(bytes, &Limits { first_packet_size, ..limits.clone() }).map_err(|refusal| {
+        if refusal.why.reason != ReasonCode::PacketTooLarge {
+            return refusal;
+        }
+        let what = "limits.memory_watermark is reached, and the first packet is large";
+        let why = Violation::new(ReasonCode::QuotaExceeded, "", what);
+        match refusal.connack {
+            // Only to a client of MQTT 5.
+            Some(_) => refuse(ProtocolVersion::V5, why),
+            None => Refusal { why, ..refusal },
+        }
+    })
 }
 
 async fn read(half: &mut ReadHalf, buffer: &mut [u8]) -> io::Result<usize> {

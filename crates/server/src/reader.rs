@@ -244,6 +244,7 @@ impl Reader {
     /// Reads and throws away until the peer has closed its side too: closing a socket with unread
     /// bytes resets it, and the peer might lose what was just sent to it.
     pub(crate) async fn drain(&mut self) {
+        self.rest = Rest::Empty;
         let mut scrap = [0; 512];
         for _ in 0..DRAINED / scrap.len() {
             let mut read = ReadBuf::new(&mut scrap);
