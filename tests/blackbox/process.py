@@ -234,6 +234,28 @@ def text_of_clients_cannot_break_a_log_line():
 
 
 @script.case
+def text_of_clients_cannot_make_a_log_line_long():
+    """Of 30,000 characters that take six bytes each in the log some hundred are shown, and how many bytes there were."""
+    long = "\x85" * 30_000
+    for options, most in ((), 8_000), (("-vv",), 40_000):
+        with script.broker(*options) as broker:
+            with client(broker.port, client_id="i" + long, will=p.Will("w" + long), user_name="u" + long) as one:
+                one.publish("$SYS/" + long)
+                one.send(p.subscribe(p.V5, 1, ("#" + long, 0)))
+                one.remains()
+            with client(broker.port, client_id="i" + long) as one:
+                one.subscribe(*[f"{number}{long}" for number in range(12)])
+                one.publish("$SYS/" + long, qos=1, packet_id=1)
+                one.expect(p.PUBACK)
+            with Connection(broker.port) as refused:
+                expect(refused.try_login("i" + long, will=p.Will("$SYS/" + long)) == 0x87, "the will was not refused")
+            broker.wait_for("(60005 bytes)")
+            broker.stop()
+            lengths = [len(line.encode()) for line in broker.log()]
+            expect(max(lengths) <= most, f"a log line of {max(lengths)} bytes")
+
+
+@script.case
 def a_refused_publish_is_logged_once_in_ten_seconds():
     with script.broker() as broker:
         start = time.monotonic()

@@ -19,6 +19,26 @@ use crate::will::Will;
 use bytes::Bytes;
 use std::fmt::{self, Display, Formatter, Result};
 
+/// Characters of a text that a log line shows.
+const SHOWN: usize = 256;
+
+/// Filters of one packet that a log line shows.
+const FILTERS_SHOWN: usize = 16;
+
+/// Text of a client as a log line shows it: in quotes, with everything escaped that could break the line, and cut
+/// if it is long. A client may send 64 KiB, and each byte may need six to be shown.
+pub struct Quoted<'a>(pub &'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        let Quoted(text) = self;
+        match text.char_indices().nth(SHOWN).and_then(|(end, _)| text.get(..end)) {
+            None => write!(f, "{text:?}"),
+            Some(beginning) => write!(f, "{beginning:?}… ({} bytes)", text.len()),
+        }
+    }
+}
+
 /// Shows how long a secret is, and nothing else of it.
 pub(crate) struct Hidden<'a>(pub(crate) &'a Option<Bytes>);
 
@@ -57,10 +77,10 @@ impl Display for Packet<'_> {
 
 impl Display for Connect {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "CONNECT {} {:?} keep alive {}", self.version, self.client_id, self.keep_alive)?;
+        write!(f, "CONNECT {} {} keep alive {}", self.version, Quoted(&self.client_id), self.keep_alive)?;
         flag(f, self.clean_start, "clean")?;
         if let Some(user_name) = &self.user_name {
-            write!(f, " user {user_name:?}")?;
+            write!(f, " user {}", Quoted(user_name))?;
         }
         flag(f, self.password.is_some(), "with a password")?;
         number(f, "session expiry", self.properties.session_expiry)?;
@@ -74,7 +94,7 @@ impl Display for Connect {
 
 impl Display for Will {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "{:?} q{}", self.topic, self.qos.value())?;
+        write!(f, "{} q{}", Quoted(&self.topic), self.qos.value())?;
         flag(f, self.retain, "retain")?;
         number(f, "delay", Some(self.delay).filter(|delay| *delay > 0))?;
         write!(f, ", {} bytes", self.payload.len())
@@ -93,7 +113,7 @@ impl Display for Connack {
 
 impl Display for Publish<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        write!(f, "PUBLISH {:?} q{}", self.topic, self.qos.value())?;
+        write!(f, "PUBLISH {} q{}", Quoted(self.topic), self.qos.value())?;
         number(f, "id", self.packet_id)?;
         flag(f, self.dup, "dup")?;
         flag(f, self.retain, "retain")?;
@@ -119,8 +139,8 @@ impl Display for Subscribe {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "SUBSCRIBE id {}", self.packet_id)?;
         number(f, "subscription", self.subscription_id)?;
-        for (filter, options) in &self.filters {
-            write!(f, " {filter:?} q{}", options.qos.value())?;
+        for (filter, options) in self.filters.iter().take(FILTERS_SHOWN) {
+            write!(f, " {} q{}", Quoted(filter), options.qos.value())?;
             flag(f, options.no_local, "no local")?;
             flag(f, options.retain_as_published, "retain as published")?;
             match options.retain_handling {
@@ -129,26 +149,29 @@ impl Display for Subscribe {
                 RetainHandling::DoNotSend => f.write_str(" no retained")?,
             }
         }
-        Ok(())
+        more(f, self.filters.len())
     }
 }
 
 impl Display for Unsubscribe {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "UNSUBSCRIBE id {}", self.packet_id)?;
-        self.filters.iter().try_for_each(|filter| write!(f, " {filter:?}"))
+        let mut shown = self.filters.iter().take(FILTERS_SHOWN);
+        shown.try_for_each(|filter| write!(f, " {}", Quoted(filter)))?;
+        more(f, self.filters.len())
     }
 }
 
 impl Display for Suback {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "SUBACK id {}", self.packet_id)?;
-        for &code in &self.reasons {
+        for &code in self.reasons.iter().take(FILTERS_SHOWN) {
             match QoS::from_u8(code) {
                 Some(qos) => write!(f, " q{}", qos.value())?,
                 None => write!(f, " 0x{code:02X}")?,
             }
         }
+        more(f, self.reasons.len())?;
         quoted(f, "reason", self.reason_string.as_deref())
     }
 }
@@ -156,7 +179,9 @@ impl Display for Suback {
 impl Display for Unsuback {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "UNSUBACK id {}", self.packet_id)?;
-        self.reasons.iter().try_for_each(|code| write!(f, " 0x{code:02X}"))?;
+        let mut shown = self.reasons.iter().take(FILTERS_SHOWN);
+        shown.try_for_each(|code| write!(f, " 0x{code:02X}"))?;
+        more(f, self.reasons.len())?;
         quoted(f, "reason", self.reason_string.as_deref())
     }
 }
@@ -197,10 +222,32 @@ fn flag(f: &mut Formatter<'_>, is_set: bool, word: &str) -> Result {
     if is_set { write!(f, " {word}") } else { Ok(()) }
 }
 
+/// Says how many filters, or answers to them, are not shown.
+fn more(f: &mut Formatter<'_>, count: usize) -> Result {
+    match count.saturating_sub(FILTERS_SHOWN) {
+        0 => Ok(()),
+        more => write!(f, " and {more} more"),
+    }
+}
+
 fn number(f: &mut Formatter<'_>, word: &str, value: Option<impl Display>) -> Result {
     value.map_or(Ok(()), |value| write!(f, " {word} {value}"))
 }
 
 fn quoted(f: &mut Formatter<'_>, word: &str, text: Option<&str>) -> Result {
-    text.map_or(Ok(()), |text| write!(f, " {word} {text:?}"))
+    text.map_or(Ok(()), |text| write!(f, " {word} {}", Quoted(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Quoted;
+
+    #[test]
+    fn long_text_is_cut_between_two_characters_and_says_how_long_it_was() {
+        let shown = |text: &str| Quoted(text).to_string();
+        assert_eq!(shown("a\nb"), r#""a\nb""#);
+        let (whole, longer) = ("\u{e4}".repeat(256), "\u{e4}".repeat(257));
+        assert_eq!(shown(&whole), format!("\"{whole}\""));
+        assert_eq!(shown(&longer), format!("\"{whole}\"\u{2026} (514 bytes)"));
+    }
 }

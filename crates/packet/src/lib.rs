@@ -55,6 +55,7 @@ pub use auth::Auth;
 pub use connack::{Connack, ConnackProperties};
 pub use connect::{Connect, ConnectError, ConnectProperties};
 pub use disconnect::Disconnect;
+pub use display::Quoted;
 pub use error::{DecodeError, DecodeLimits};
 pub use forwarded::{ForwardedProperties, encode_forwarded, forwarded_properties};
 pub use frame::{Frame, Framed, next_frame};

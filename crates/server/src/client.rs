@@ -16,7 +16,7 @@ use crate::notices::Kind;
 use crate::reader::{Read, Reader};
 use crate::server::Doors;
 use aldis_broker::{Answer, Command};
-use aldis_packet::{Packet, ReasonCode, Suback, Unsuback};
+use aldis_packet::{Packet, Quoted, ReasonCode, Suback, Unsuback};
 use aldis_session::{
     Conversation, Ending, Errands, Farewell, Held, HeldBatch, Next, Request, RetainedLimit, Session, State,
     Subscribing, Unsubscribing, Violation, Wire,
@@ -139,10 +139,10 @@ impl Client {
         }
         match ending {
             Ending::Closed(Farewell { reason, .. }) if !is_ordinary(reason) => {
-                let line = format_args!("{client_id:?} disconnected: {ending}");
+                let line = format_args!("{} disconnected: {ending}", Quoted(&client_id));
                 self.doors.notices.warn(Kind::Ended(reason), line);
             }
-            _ => tracing::debug!(target: "aldis", "{client_id:?} disconnected: {ending}"),
+            _ => tracing::debug!(target: "aldis", "{} disconnected: {ending}", Quoted(&client_id)),
         }
         self.release_rest().await;
         let Client { mut reader, link, detach, doors, .. } = self;

@@ -4,7 +4,7 @@
 use crate::authentication::Authenticator;
 use crate::notices::Kind;
 use crate::transport::ReadHalf;
-use aldis_packet::{Connect, ProtocolVersion, ReasonCode};
+use aldis_packet::{Connect, ProtocolVersion, Quoted, ReasonCode};
 use aldis_session::{
     Counters, First, Limits, Memory, Negotiated, Refusal, Violation, first_packet, refuse, refuse_within,
 };
@@ -58,7 +58,7 @@ pub(crate) struct Who {
 
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "client {:?}, {}", self.client_id, User(self.user_name.as_deref()))
+        write!(f, "client {}, {}", Quoted(&self.client_id), User(self.user_name.as_deref()))
     }
 }
 
@@ -68,7 +68,7 @@ pub(crate) struct User<'a>(pub(crate) Option<&'a str>);
 impl fmt::Display for User<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Some(name) => write!(f, "user {name:?}"),
+            Some(name) => write!(f, "user {}", Quoted(name)),
             None => f.write_str("anonymous"),
         }
     }

@@ -4,7 +4,7 @@
 //! whole connections are written where these begin and end, those about dropped messages by `drop_log`.
 
 use crate::notices::{Kind, Notices};
-use aldis_packet::{PacketType, QoS, ReasonCode};
+use aldis_packet::{PacketType, QoS, Quoted, ReasonCode};
 use aldis_session::{FilterRefusal, Observer, RefuseReason};
 use std::fmt::Display;
 use std::sync::Arc;
@@ -27,17 +27,17 @@ impl Observer for Log {
     }
 
     fn received(&self, client_id: &str, packet: &dyn Display) {
-        tracing::trace!(target: "aldis", "{client_id:?} -> {packet}");
+        tracing::trace!(target: "aldis", "{} -> {packet}", Quoted(client_id));
     }
 
     fn sent(&self, client_id: &str, packet: &dyn Display) {
-        tracing::trace!(target: "aldis", "{client_id:?} <- {packet}");
+        tracing::trace!(target: "aldis", "{} <- {packet}", Quoted(client_id));
     }
 
     fn refused(&self, client_id: &str, topic: &str, reason: RefuseReason, why: &dyn Display) {
         if let Some(kind) = Kind::publish(reason) {
-            self.notices
-                .warn(kind, format_args!("refused: client {client_id:?}, PUBLISH to {topic:?}: {why}"));
+            let (client_id, topic) = (Quoted(client_id), Quoted(topic));
+            self.notices.warn(kind, format_args!("refused: client {client_id}, PUBLISH to {topic}: {why}"));
         }
     }
 
@@ -47,16 +47,19 @@ impl Observer for Log {
             PacketType::Unsubscribe => ("UNSUBSCRIBE", "from"),
             _ => ("SUBSCRIBE", "to"),
         };
-        let what = format_args!("{name} {to} {filter:?}: {why} (0x{:02X})", code.value());
-        self.notices.warn(kind, format_args!("refused: client {client_id:?}, {what}"));
+        let (client_id, filter, code) = (Quoted(client_id), Quoted(filter), code.value());
+        let what = format_args!("{name} {to} {filter}: {why} (0x{code:02X})");
+        self.notices.warn(kind, format_args!("refused: client {client_id}, {what}"));
     }
 
     fn subscribed(&self, client_id: &str, filter: &str, granted: QoS) {
-        tracing::debug!(target: "aldis", "{client_id:?} subscribes to {filter:?}: granted QoS {}", granted as u8);
+        let (client_id, filter) = (Quoted(client_id), Quoted(filter));
+        tracing::debug!(target: "aldis", "{client_id} subscribes to {filter}: granted QoS {}", granted as u8);
     }
 
     fn unsubscribed(&self, client_id: &str, filter: &str, reason: ReasonCode) {
         let outcome = if reason == ReasonCode::Success { "done" } else { "it had no such subscription" };
-        tracing::debug!(target: "aldis", "{client_id:?} unsubscribes from {filter:?}: {outcome}");
+        let (client_id, filter) = (Quoted(client_id), Quoted(filter));
+        tracing::debug!(target: "aldis", "{client_id} unsubscribes from {filter}: {outcome}");
     }
 }

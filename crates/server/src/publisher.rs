@@ -9,7 +9,7 @@ use crate::broker_handle::BrokerHandle;
 use crate::desk::at_desk;
 use crate::notices::{Kind, Notices};
 use aldis_broker::{Answer, Command, Due};
-use aldis_packet::QoS;
+use aldis_packet::{QoS, Quoted};
 use aldis_session::{
     Act, Counters, Denial, Identity, Memory, Offering, Publication, RefuseReason, RetainedLimit, Router,
 };
@@ -214,7 +214,11 @@ pub(crate) async fn publish_due(broker: BrokerHandle, notices: Arc<Notices>) {
             if let Some(why) = why {
                 notices.warn(
                     Kind::WillNotPublished,
-                    format_args!("refused: client {client_id:?}, its will to {topic:?}: {why}"),
+                    format_args!(
+                        "refused: client {}, its will to {}: {why}",
+                        Quoted(&client_id),
+                        Quoted(&topic)
+                    ),
                 );
             }
         }

@@ -12,7 +12,7 @@ use crate::reader::Reader;
 use crate::server::Doors;
 use crate::transport::{Connection, ReadHalf, WriteHalf};
 use aldis_broker::{Answer, Command, Connected};
-use aldis_packet::{PacketType, ProtocolVersion, ReasonCode};
+use aldis_packet::{PacketType, ProtocolVersion, Quoted, ReasonCode};
 use aldis_session::{
     Act, Conversation, Identity, Limits, Negotiated, Observer, Refusal, Violation, Wire, refuse,
     refuse_within,
@@ -246,10 +246,10 @@ async fn begin(
 
 /// The line of `-v` for a client that is let in.
 fn log_connect(peer: &str, who: &Who, version: ProtocolVersion, keep_alive: u16) {
-    let (client_id, user) = (&who.client_id, User(who.user_name.as_deref()));
+    let (client_id, user) = (Quoted(&who.client_id), User(who.user_name.as_deref()));
     tracing::debug!(
         target: "aldis",
-        "{peer} connects as {client_id:?}, {user}, MQTT {version}, keep alive {keep_alive} s"
+        "{peer} connects as {client_id}, {user}, MQTT {version}, keep alive {keep_alive} s"
     );
 }
 
@@ -267,6 +267,6 @@ fn forbidden_will(negotiated: &Negotiated, identity: &Identity, who: &Who) -> Op
     let what = "the client may not publish to its will topic";
     let why = Violation::new(ReasonCode::NotAuthorized, "MQTT-3.1.4-2", what);
     let refusal = refuse_within(negotiated.terms.version, negotiated.terms.maximum_packet_size, why);
-    let words = Some(format!("its will to {:?}: {denial}", will.topic));
+    let words = Some(format!("its will to {}: {denial}", Quoted(&will.topic)));
     Some(Refused { words, ..Refused::new(refusal, Kind::ForbiddenWill, Some(who.clone())) })
 }

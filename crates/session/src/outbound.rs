@@ -15,7 +15,7 @@ use crate::rights::{Act, Identity};
 use crate::segments::{SHARE_FROM, Segments};
 use crate::window::{Slot, Window};
 use crate::workbench::Workbench;
-use aldis_packet::{PacketId, PacketType, ProtocolVersion, PublishHead, QoS};
+use aldis_packet::{PacketId, PacketType, ProtocolVersion, PublishHead, QoS, Quoted};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -479,7 +479,7 @@ struct Shown<'a>(&'a PublishHead<'a>, usize);
 impl std::fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Shown(head, payload) = self;
-        write!(f, "PUBLISH {:?} q{}", head.topic, head.qos as u8)?;
+        write!(f, "PUBLISH {} q{}", Quoted(head.topic), head.qos as u8)?;
         if let Some(id) = head.packet_id {
             write!(f, " id {}", id.get())?;
         }
