@@ -134,7 +134,10 @@ impl Client {
             at_desk(&self.broker, |desk| self.conversation.say_farewell(farewell, &mut desk.bench));
             // Nobody waits for this session, so what is on its way may still leave.
             if farewell.reason != ReasonCode::SessionTakenOver {
-                let _ = timeout(LINGER, self.write_out()).await;
+                let told = timeout(LINGER, self.write_out()).await.is_ok();
+                if !told && farewell.reason == ReasonCode::ServerShuttingDown {
+                    self.doors.cuts_off();
+                }
             }
         }
         match ending {

@@ -226,7 +226,8 @@ async fn begin(
     at_desk(broker, |desk| {
         let connect = received.saturating_sub(behind.len());
         desk.bench.tally.received(PacketType::Connect as u8, connect);
-        desk.bench.tally.bytes_received += connect as u64;
+        // What came behind it was read with it, and is handled in the first turn.
+        desk.bench.tally.bytes_received += *received as u64;
         conversation.begin(&connack, &encoded, &mut desk.bench);
     });
     // Not from CONNECT on: the Broker may have taken its time.

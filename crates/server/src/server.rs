@@ -26,7 +26,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -96,6 +96,8 @@ pub(crate) struct Doors {
     pub(crate) trends: parking_lot::Mutex<Trends>,
     /// How long a client may take to read what waits for it when the server shuts down.
     drain: AtomicU64,
+    /// Clients that could not be told that the server stops, because they did not read in time.
+    cut_off: AtomicUsize,
     closed: watch::Sender<bool>,
 }
 
@@ -141,6 +143,11 @@ impl Doors {
     /// How long a client may take to read what waits for it when the server shuts down.
     pub(crate) fn time_to_drain(&self) -> Duration {
         Duration::from_millis(self.drain.load(Relaxed))
+    }
+
+    /// A client does not read, and so is not told that the server stops.
+    pub(crate) fn cuts_off(&self) {
+        self.cut_off.fetch_add(1, Relaxed);
     }
 
     /// Writes the log lines that were held back: the server stops.
@@ -249,6 +256,7 @@ impl Server {
             ended: Ended::default(),
             trends: parking_lot::Mutex::default(),
             drain: AtomicU64::new(0),
+            cut_off: AtomicUsize::new(0),
             closed: watch::channel(false).0,
         });
         let (sys_interval, sys_intervals) = watch::channel(settings.sys_interval);
@@ -365,7 +373,7 @@ impl Server {
                 }
             });
             let _ = stopped.await;
-            let cut_off = doors.places.counts().open();
+            let cut_off = doors.places.counts().open() + doors.cut_off.load(Relaxed);
             for task in tasks {
                 task.abort();
                 // Over when this returns: who still has a publisher is told that the broker is gone.

@@ -408,6 +408,21 @@ async fn bytes_and_packets_of_refused_connections_are_counted() {
     server.shutdown().await;
 }
 
+#[tokio::test]
+async fn bytes_that_come_with_a_connect_are_counted_once() {
+    let (server, address) = with_metrics(settings(0)).await;
+    let mut client = server.connect(1024);
+    // CONNECT, three times PINGREQ, DISCONNECT, in one write.
+    let sent = b"\x10\x0d\0\x04MQTT\x05\x02\0\0\0\0\0\xc0\0\xc0\0\xc0\0\xe0\0";
+    client.write_all(sent).await.unwrap();
+    client.read_to_end(&mut Vec::new()).await.unwrap();
+    let samples = scrape(address).await;
+    assert_eq!(samples["aldis_bytes_received_total"], sent.len() as f64);
+    assert_eq!(samples["aldis_packets_received_total{type=\"pingreq\"}"], 3.0);
+    whole_packets_are_all_that_came_and_went(&samples);
+    server.shutdown().await;
+}
+
 // ---- the document ----
 
 /// Code spans of the document outside of code blocks, with `{a,b}` written out.
