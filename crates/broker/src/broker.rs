@@ -293,7 +293,6 @@ impl<R> Broker<R> {
             memory: Memory::default(),
         };
         let publication = publication.counted(&self.counters);
-        self.population.wills.fetch_add(1, Relaxed);
         self.due.push(Due { identity, publication: Arc::new(publication) });
         self.hand_out_due();
     }

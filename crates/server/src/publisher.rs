@@ -17,6 +17,7 @@ use bytes::Bytes;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Bytes of a PUBLISH beside its topic and payload, with no properties: the fixed header, the length
 /// of the topic and a packet identifier.
@@ -208,7 +209,10 @@ pub(crate) async fn publish_due(broker: BrokerHandle, notices: Arc<Notices>) {
             let (client_id, topic) = (Arc::clone(&identity.client_id), Arc::clone(&publication.topic));
             let publisher = Publisher::new(broker.clone(), Some(identity));
             let why = match publisher.publish_all(&[publication]).await {
-                Ok(refused) => refused.first().map(|(_, limit)| limit.to_string()),
+                Ok(refused) => {
+                    broker.population.wills.fetch_add(1, Relaxed);
+                    refused.first().map(|(_, limit)| limit.to_string())
+                }
                 Err(error) => Some(error.to_string()),
             };
             if let Some(why) = why {
@@ -221,6 +225,8 @@ pub(crate) async fn publish_due(broker: BrokerHandle, notices: Arc<Notices>) {
                     ),
                 );
             }
+            // There may be thousands at once, each for many subscribers: others come between.
+            tokio::task::yield_now().await;
         }
     }
 }

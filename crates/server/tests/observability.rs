@@ -4,11 +4,12 @@
 use aldis_client::{Client, Options, Outgoing, Received};
 use aldis_packet::{ProtocolVersion, QoS, SubscriptionOptions};
 use aldis_server::transport::memory::MemoryStream;
-use aldis_server::{Limits, Message, Server, Settings};
+use aldis_server::{Act, Limits, Message, Rights, Server, Settings, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -420,6 +421,34 @@ async fn bytes_that_come_with_a_connect_are_counted_once() {
     assert_eq!(samples["aldis_bytes_received_total"], sent.len() as f64);
     assert_eq!(samples["aldis_packets_received_total{type=\"pingreq\"}"], 3.0);
     whole_packets_are_all_that_came_and_went(&samples);
+    server.shutdown().await;
+}
+
+/// Allows everything, and publishing to `revoked` the first time only that it is asked.
+#[derive(Default)]
+struct Once(AtomicUsize);
+
+impl Rights for Once {
+    fn allows(&self, _: &str, _: Option<&str>, act: Act, topic: &str) -> Verdict {
+        let again = act == Act::Publish && topic == "revoked" && self.0.fetch_add(1, Relaxed) > 0;
+        if again { Verdict::Denied { rule: None } } else { Verdict::Allowed }
+    }
+}
+
+#[tokio::test]
+async fn a_will_is_counted_when_it_is_published_and_not_when_it_is_refused() {
+    let metrics = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let settings = Settings { metrics, ..settings(0) };
+    let server = Server::builder().settings(settings).rights(Arc::new(Once::default())).start();
+    let server = server.await.unwrap();
+    let mut witness = connect(&server, Options::new("witness")).await;
+    subscribe(&mut witness, "#", QoS::AtMostOnce).await;
+    for topic in ["revoked", "kept"] {
+        drop(connect(&server, Options::new(topic).will(Outgoing::new(topic, "gone"))).await);
+    }
+    assert_eq!(gather(&mut witness).await.into_keys().collect::<Vec<_>>(), ["kept"]);
+    let samples = scrape(server.metrics_address().unwrap()).await;
+    assert_eq!(samples["aldis_wills_published_total"], 1.0);
     server.shutdown().await;
 }
 
