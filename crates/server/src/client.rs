@@ -125,6 +125,7 @@ impl Client {
 
     async fn end(mut self, ending: Ending) {
         let client_id = Arc::clone(&self.conversation.identity.client_id);
+        let mut cut_off = false;
         if let Ending::Closed(farewell) = ending {
             self.doors.ended.count(farewell.reason);
             if farewell.reason == ReasonCode::ServerShuttingDown {
@@ -135,9 +136,7 @@ impl Client {
             // Nobody waits for this session, so what is on its way may still leave.
             if farewell.reason != ReasonCode::SessionTakenOver {
                 let told = timeout(LINGER, self.write_out()).await.is_ok();
-                if !told && farewell.reason == ReasonCode::ServerShuttingDown {
-                    self.doors.cuts_off();
-                }
+                cut_off = !told && farewell.reason == ReasonCode::ServerShuttingDown;
             }
         }
         match ending {
@@ -152,8 +151,11 @@ impl Client {
         doors.keep_alive.forget(&link);
         detach.detach(ending).await;
         drop(link);
-        // Not after a loss: there is nobody to wait for.
-        if !matches!(ending, Ending::Lost) {
+        if cut_off {
+            // Here, where the connection is all but closed: nobody counts it twice.
+            doors.cuts_off();
+        } else if !matches!(ending, Ending::Lost) {
+            // Not after a loss: there is nobody to wait for.
             let _ = timeout(LINGER, reader.drain()).await;
         }
     }
