@@ -16,8 +16,9 @@ use aldis_session::{
     Agreed, Conversation, DropReason, Ending, Group, Input, Limits, Next, Offered, RefuseReason, Request,
     Route, Router, Session, Subscription, Target,
 };
-use std::sync::Arc;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use talk::scripted_wire::{Peer, Seen, connected, identity, packet_id, publish, subscription, terms};
 
 use talk::*;
@@ -293,4 +294,65 @@ fn offering_to_groups_is_work_for_a_turn() {
     let turned = stage.conversation.turn(Input::Borrowed(&bytes), &groups, &mut stage.bench);
     assert!(matches!(turned.next, Next::Yield));
     assert!(turned.consumed <= 10 * bytes.len() / 100, "{}", turned.consumed);
+}
+
+/// A route over as many subscriptions of one session as are asked for, of a generation that is set by hand.
+struct Overlapping {
+    subscriptions: Vec<Arc<Subscription>>,
+    generation: Cell<u64>,
+    last: RefCell<Weak<Route>>,
+}
+
+impl Overlapping {
+    fn new(count: usize) -> Overlapping {
+        let session = scripted_wire::session(9, "away", &Limits::default());
+        let one = |_| subscription(&session, "sub/#", QoS::AtMostOnce);
+        let subscriptions = (0..count).map(one).collect();
+        Overlapping { subscriptions, generation: Cell::new(1), last: RefCell::default() }
+    }
+
+    fn is_kept(&self) -> bool {
+        self.last.borrow().strong_count() > 0
+    }
+}
+
+impl Router for Overlapping {
+    fn generation(&self) -> u64 {
+        self.generation.get()
+    }
+    fn resolve(&self, _: &str) -> Arc<Route> {
+        let targets = vec![Target::Overlap(self.subscriptions.clone().into())];
+        let route = Arc::new(Route { targets, steps: 1 });
+        *self.last.borrow_mut() = Arc::downgrade(&route);
+        route
+    }
+}
+
+/// A route to one session is large if thousands of its subscriptions overlap: ten thousand connections that
+/// each remember it are gigabytes.
+#[test]
+fn a_route_over_many_subscriptions_of_one_session_is_kept_by_the_thread() {
+    for (count, by_connection) in [(2, true), (1_000, false)] {
+        let mut stage = Stage::new(V5, Limits::default());
+        let router = Overlapping::new(count);
+        stage.conversation.turn(Input::Borrowed(&pub5("sub/a", "m", 0, 0)), &router, &mut stage.bench);
+        assert!(router.is_kept());
+        stage.bench = scripted_wire::bench();
+        assert_eq!(router.is_kept(), by_connection, "{count}");
+    }
+}
+
+/// What ended is not kept by those who once published to it, as soon as they say anything.
+#[test]
+fn a_turn_forgets_routes_of_an_earlier_generation() {
+    for count in [2, 1_000] {
+        let mut stage = Stage::new(V5, Limits::default());
+        let router = Overlapping::new(count);
+        stage.conversation.turn(Input::Borrowed(&pub5("sub/a", "m", 0, 0)), &router, &mut stage.bench);
+        stage.conversation.turn(Input::Borrowed(&ping()), &router, &mut stage.bench);
+        assert!(router.is_kept());
+        router.generation.set(2);
+        stage.conversation.turn(Input::Borrowed(&ping()), &router, &mut stage.bench);
+        assert!(!router.is_kept(), "{count}");
+    }
 }
