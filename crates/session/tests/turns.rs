@@ -16,6 +16,7 @@ use aldis_session::{
     Agreed, Conversation, DropReason, Ending, Group, Input, Limits, Next, Offered, RefuseReason, Request,
     Route, Router, Session, Subscription, Target,
 };
+use aldis_topic::TopicFilter;
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
@@ -306,8 +307,13 @@ struct Overlapping {
 impl Overlapping {
     fn new(count: usize) -> Overlapping {
         let session = scripted_wire::session(9, "away", &Limits::default());
-        let one = |_| subscription(&session, "sub/#", QoS::AtMostOnce);
-        let subscriptions = (0..count).map(one).collect();
+        let filter = TopicFilter::parse("sub/#", 128).unwrap();
+        let options = SubscriptionOptions::new(QoS::AtMostOnce);
+        let mut subscriptions: Vec<Arc<Subscription>> = Vec::new();
+        for _ in 0..count {
+            let one = Subscription::new(Arc::clone(&session), filter.clone(), options, None);
+            subscriptions.push(Arc::new(one.beside(subscriptions.first())));
+        }
         Overlapping { subscriptions, generation: Cell::new(1), last: RefCell::default() }
     }
 
@@ -321,7 +327,7 @@ impl Router for Overlapping {
         self.generation.get()
     }
     fn resolve(&self, _: &str) -> Arc<Route> {
-        let targets = vec![Target::Overlap(self.subscriptions.clone().into())];
+        let targets = vec![Target::overlap(self.subscriptions.clone())];
         let route = Arc::new(Route { targets, steps: 1 });
         *self.last.borrow_mut() = Arc::downgrade(&route);
         route
@@ -355,4 +361,21 @@ fn a_turn_forgets_routes_of_an_earlier_generation() {
         stage.conversation.turn(Input::Borrowed(&ping()), &router, &mut stage.bench);
         assert!(!router.is_kept(), "{count}");
     }
+}
+
+/// What they ask for together is worked out once and not for each message, until one of them changes.
+#[test]
+fn overlapping_subscriptions_are_not_asked_for_each_message() {
+    let mut stage = Stage::new(V5, Limits::default());
+    let router = Overlapping::new(30_000);
+    let bytes = pub5("sub/a", "m", 0, 0).repeat(1_000);
+    let mut turn = || stage.conversation.turn(Input::Borrowed(&bytes), &router, &mut stage.bench);
+    let turned = turn();
+    assert!(matches!(turned.next, Next::Read), "{turned:?}");
+    router.subscriptions[7].end();
+    let turned = turn();
+    assert!(matches!(turned.next, Next::Yield), "{turned:?}");
+    assert_eq!(turned.consumed, bytes.len() / 1_000);
+    router.generation.set(2);
+    assert!(matches!(turn().next, Next::Read));
 }
