@@ -105,7 +105,7 @@ impl<R> Broker<R> {
             chore.reasons.push(reason.value());
         }
         if !added.is_empty() {
-            self.routes.write(|trie| {
+            self.routes.write(&self.counters, |trie| {
                 for (filter, entry) in added {
                     trie.insert(filter.filter(), entry);
                 }
@@ -145,11 +145,14 @@ impl<R> Broker<R> {
         let subscription = known.unwrap_or_else(|| {
             let session = Arc::clone(&session);
             let new = Subscription::new(session, filter.clone(), options, subscription_id);
-            Arc::new(new.counted(&self.counters))
+            Arc::new(new.counted(&self.counters).beside(entry.subscriptions.any()))
         });
         {
             let mut outbox = session.outbox.lock();
-            subscription.replace(options, subscription_id);
+            if subscription.replace(options, subscription_id) {
+                // Not to find the way anew, but for what overlapping subscriptions ask for together.
+                self.routes.outdate();
+            }
             let replay = match options.retain_handling {
                 RetainHandling::Send => true,
                 RetainHandling::SendIfNew => is_new,
@@ -244,7 +247,7 @@ impl<R> Broker<R> {
                 out.push((subscription.filter.filter(), key));
             }
         }
-        self.routes.write(|trie| {
+        self.routes.write(&self.counters, |trie| {
             for (filter, key) in out {
                 trie.remove(filter, key);
             }

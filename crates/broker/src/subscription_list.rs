@@ -36,6 +36,14 @@ impl SubscriptionList {
         }
     }
 
+    /// One of them, if there is one.
+    pub(crate) fn any(&self) -> Option<&Arc<Subscription>> {
+        match self {
+            SubscriptionList::Few(list) => list.first(),
+            SubscriptionList::Many(tree) => tree.first_key_value().map(|(_, one)| one),
+        }
+    }
+
     /// Adds a subscription whose filter is not in the list.
     pub(crate) fn insert(&mut self, subscription: Arc<Subscription>) {
         match self {

@@ -290,3 +290,64 @@ fn a_queue_of_expired_messages_is_left_in_parts() {
     assert_eq!(client.session.outbox.lock().outbound.in_flight(), 1);
     assert_eq!(stage.bench.counters().expired.load(Relaxed), 20_000);
 }
+
+/// A publisher that is idle keeps its route, and what the route led to is over: nothing of it is counted.
+#[test]
+fn what_ended_subscriptions_held_is_given_back_although_a_route_still_leads_to_them() {
+    let mut stage = stage();
+    let client = stage.connect(asks("c", 0));
+    let filters: Vec<String> = (0..500).map(|number| format!("a/{number}")).collect();
+    let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+    stage.subscribe(&client, &filters);
+    stage.subscribe(&client, &["a/+", "a/#"]);
+    let old = stage.routes.resolve("a/7");
+    let before = held(&stage)[3];
+    assert_eq!(stage.unsubscribe(&client, &["a/+"]), [0]);
+    assert!(held(&stage)[3] < before);
+    stage.detach(&client, goodbye());
+    stage.settle();
+    assert_eq!(held(&stage), [0; 4]);
+    drop(old);
+    assert_eq!(held(&stage), [0; 4]);
+}
+
+/// Filters that share their first levels share the nodes of them, and these are counted once.
+#[test]
+fn levels_that_filters_share_are_counted_once() {
+    let mut stage = stage();
+    let client = stage.connect(asks("c", 0));
+    let deep = ["level"; 100].join("/");
+    let filters: Vec<String> = (0..1_000).map(|number| format!("{deep}/{number}")).collect();
+    let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+    stage.subscribe(&client, &filters);
+    let text: usize = filters.iter().map(|filter| 2 * filter.len()).sum();
+    let each = (held(&stage)[3] as usize - text) / filters.len();
+    assert!(
+        (200..400).contains(&each),
+        "{each} bytes beside its text for a subscription with one level of its own"
+    );
+    // Others in the same places add no nodes, and the last takes them out.
+    let before = held(&stage)[3];
+    let other = stage.connect(asks("d", 0));
+    stage.subscribe(&other, &filters);
+    assert!(held(&stage)[3] - before < before);
+    stage.detach(&client, goodbye());
+    stage.settle();
+    assert_eq!(held(&stage)[3], before);
+    stage.detach(&other, goodbye());
+    stage.settle();
+    assert_eq!(held(&stage), [0; 4]);
+}
+
+/// Whoever resolves a topic with many shared subscriptions has worked for each of them.
+#[test]
+fn each_shared_subscription_on_the_way_is_a_step() {
+    let mut stage = stage();
+    let client = stage.connect(asks("c", 0));
+    let filters: Vec<String> = (0..300).map(|number| format!("$share/{number}/a")).collect();
+    let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+    stage.subscribe(&client, &filters);
+    let route = stage.routes.resolve("a");
+    assert_eq!(route.targets.len(), 300);
+    assert!(route.steps >= 300, "{}", route.steps);
+}

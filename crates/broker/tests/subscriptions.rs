@@ -12,7 +12,7 @@
 mod stage;
 
 use aldis_packet::{QoS, SubscriptionOptions};
-use aldis_session::{Limits, Offering, Route, Router};
+use aldis_session::{Limits, Offering, Publication, Route, Router};
 use stage::scripted_wire::publication;
 use stage::{Client, Stage, asks};
 use std::sync::Arc;
@@ -62,6 +62,41 @@ fn copies(stage: &mut Stage, route: &Route, client: &mut Client) -> Vec<(u8, Vec
         ids
     };
     client.peer.publishes().into_iter().map(|seen| (seen.qos, sorted(seen.ids))).collect()
+}
+
+/// What overlapping subscriptions ask for together is worked out once, and is what each of them asks for now:
+/// of messages of others and of the client's own, with the options that were replaced meanwhile.
+#[test]
+fn overlapping_subscriptions_ask_together_for_what_each_of_them_asks() {
+    let mut stage = Stage::new(Limits::default());
+    let mut client = stage.connect(asks("c", 0));
+    let options = |qos, no_local, retain_as_published| SubscriptionOptions {
+        no_local,
+        retain_as_published,
+        ..SubscriptionOptions::new(qos)
+    };
+    stage.subscribe_with(&client, &[("a/b", options(QoS::AtLeastOnce, true, true))], Some(1));
+    stage.subscribe_with(&client, &[("a/+", options(QoS::AtMostOnce, false, false))], Some(2));
+    stage.subscribe_with(&client, &[("a/#", options(QoS::AtMostOnce, true, false))], None);
+    let publish = |stage: &mut Stage, client: &mut Client, publisher: &str| {
+        let message = publication("a/b", "x", QoS::AtLeastOnce);
+        let publisher = Some(Arc::from(publisher));
+        stage.publish(Publication { publisher, retain: true, ..message });
+        let seen = client.peer.publishes();
+        seen.into_iter().map(|seen| (seen.qos, seen.retain, seen.ids)).collect::<Vec<_>>()
+    };
+    assert_eq!(publish(&mut stage, &mut client, "other"), [(1, true, vec![1, 2])]);
+    assert_eq!(publish(&mut stage, &mut client, "c"), [(0, false, vec![2])]);
+    // Options that are replaced by others make publishers ask anew, the same ones do not.
+    let generation = stage.routes.generation();
+    stage.subscribe_with(&client, &[("a/+", options(QoS::AtMostOnce, false, false))], Some(2));
+    assert_eq!(stage.routes.generation(), generation);
+    stage.subscribe_with(&client, &[("a/+", options(QoS::AtLeastOnce, false, true))], Some(3));
+    assert_ne!(stage.routes.generation(), generation);
+    assert_eq!(publish(&mut stage, &mut client, "c"), [(1, true, vec![3])]);
+    stage.unsubscribe(&client, &["a/+"]);
+    assert_eq!(publish(&mut stage, &mut client, "c"), []);
+    assert_eq!(publish(&mut stage, &mut client, "other"), [(1, true, vec![1])]);
 }
 
 #[test]

@@ -140,7 +140,7 @@ impl Conversation {
 
     /// Handles the packets in `input`, as many as are enough for one turn.
     pub fn turn(&mut self, input: Input<'_>, router: &dyn Router, bench: &mut Workbench) -> Turned {
-        bench.begin_turn();
+        self.begin_turn(router, bench);
         let session = Arc::clone(&self.session);
         let mut inbound = session.inbound.lock();
         let mut batch = Batch { input, inbound: &mut inbound, held: Vec::new(), unanswered: 0 };

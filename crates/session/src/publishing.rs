@@ -20,10 +20,6 @@ use std::iter::Enumerate;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Targets of a route that every connection keeps for itself. A larger one is kept by each thread
-/// instead: ten thousand connections that each remember ten thousand targets are a gigabyte.
-const SMALL_ROUTE: usize = 16;
-
 /// A publication that waits until the retained ones before it are stored, with the answer that
 /// its publisher is owed.
 #[derive(Debug)]
@@ -60,6 +56,15 @@ pub(crate) struct CachedRoute {
 }
 
 impl Conversation {
+    /// Begins a turn; routes of an earlier generation keep nobody in memory who may have ended since.
+    pub(crate) fn begin_turn(&mut self, router: &dyn Router, bench: &mut Workbench) {
+        let generation = router.generation();
+        bench.begin_turn(generation);
+        if let Some(cached) = self.route.as_mut().filter(|cached| cached.generation != generation) {
+            cached.route = None;
+        }
+    }
+
     pub(crate) fn publish(
         &mut self,
         frame: &Frame<'_>,
@@ -216,7 +221,7 @@ impl Conversation {
         router: &dyn Router,
         bench: &mut Workbench,
     ) -> bool {
-        bench.begin_turn();
+        self.begin_turn(router, bench);
         while !bench.has_done_enough() {
             let Some((position, Held { publication, answer, said })) = held.next() else { break };
             match (publication, answer) {
@@ -329,14 +334,13 @@ fn route(
     let route = kept.unwrap_or_else(|| {
         let route = router.resolve(topic);
         bench.works(route.steps);
-        if route.targets.len() > SMALL_ROUTE {
+        if !route.is_small() {
             bench.keep_large_route(topic, generation, &route);
         }
         route
     });
     let matched = route.deliver(offering, bench);
-    let is_small = route.targets.len() <= SMALL_ROUTE;
-    let route = is_small.then_some(route);
+    let route = route.is_small().then_some(route);
     match last {
         Some(cached) => {
             if &*cached.topic != topic {

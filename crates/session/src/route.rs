@@ -1,5 +1,7 @@
 //! Where a topic leads.
 
+mod overlap;
+
 use crate::counters::{Counters, DropReason};
 use crate::delivery::{SubscriptionIds, Terms};
 use crate::group::Group;
@@ -11,6 +13,8 @@ use crate::session::Session;
 use crate::workbench::Workbench;
 use aldis_packet::{QoS, SubscriptionOptions};
 use aldis_topic::TopicFilter;
+use overlap::{Changes, Overlap};
+use parking_lot::Mutex;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -26,8 +30,10 @@ pub struct Subscription {
     packed: AtomicU64,
     /// How many replays of retained messages were begun or ended for it.
     replays: AtomicU32,
-    /// Its share of the memory that is counted as held.
-    memory: Memory,
+    /// Shared with the other subscriptions of the session.
+    changes: Changes,
+    /// Its share of the memory that is counted as held: until it ends, whoever remembers it then.
+    memory: Mutex<Memory>,
 }
 
 /// The options of a subscription at one moment.
@@ -47,8 +53,9 @@ pub struct Granted {
 
 /// Bytes of a subscription itself, in the tables of its session and of its node.
 const OWN_BYTES: usize = 200;
-/// Bytes of a level of the trie that no other filter shares.
-const NODE_BYTES: usize = 100;
+/// Subscriptions that a route may lead to for every connection to keep it. A larger one is kept by each thread
+/// instead: ten thousand connections that each remember ten thousand are gigabytes.
+const SMALL_ROUTE: usize = 16;
 
 const ACTIVE: u64 = 1 << 40;
 const NO_LOCAL: u64 = 1 << 41;
@@ -65,21 +72,33 @@ impl Subscription {
         subscription_id: Option<u32>,
     ) -> Subscription {
         let packed = AtomicU64::new(pack(options, subscription_id));
-        Subscription { session, filter, packed, replays: AtomicU32::new(0), memory: Memory::default() }
+        Subscription {
+            session,
+            filter,
+            packed,
+            replays: AtomicU32::new(0),
+            changes: Changes::default(),
+            memory: Mutex::default(),
+        }
     }
 
-    /// The same subscription, counted as held memory from now on, with its way through the trie.
+    /// The same subscription, counted as held memory from now on and until it ends. What its filter adds to
+    /// the trie is counted there, since filters share it.
     #[must_use]
     pub fn counted(mut self, counters: &Arc<Counters>) -> Subscription {
-        let text = self.filter.as_str();
-        let levels = 1 + text.bytes().filter(|byte| *byte == b'/').count();
-        self.memory = Memory::of(OWN_BYTES + 2 * text.len() + levels * NODE_BYTES, counters);
+        let bytes = OWN_BYTES + 2 * self.filter.as_str().len();
+        self.memory = Mutex::new(Memory::of(bytes, counters));
         self
     }
 
-    /// Bytes of memory that are counted for it.
-    pub fn bytes(&self) -> usize {
-        self.memory.bytes()
+    /// The same subscription, with others of its session: what all of them ask for together need not be
+    /// worked out for each message ([`Overlap`]).
+    #[must_use]
+    pub fn beside(mut self, other: Option<&Arc<Subscription>>) -> Subscription {
+        if let Some(other) = other {
+            self.changes = other.changes.clone();
+        }
+        self
     }
 
     /// Ends whatever replay is under way for it and numbers the next. To be called under the lock of the
@@ -112,18 +131,26 @@ impl Subscription {
     }
 
     /// Replaces the options in place, so that no message is lost meanwhile [MQTT-3.8.4-4]. To be
-    /// called under the lock of the session's Outbox.
-    pub fn replace(&self, options: SubscriptionOptions, subscription_id: Option<u32>) {
-        self.packed.store(pack(options, subscription_id), Relaxed);
+    /// called under the lock of the session's Outbox; whether they are others now.
+    pub fn replace(&self, options: SubscriptionOptions, subscription_id: Option<u32>) -> bool {
+        let packed = pack(options, subscription_id);
+        let changes = self.packed.swap(packed, Relaxed) != packed;
+        if changes {
+            self.changes.add_one();
+        }
+        changes
     }
 
-    /// Ends it: a publisher that resolved its route a moment ago adds nothing more
-    /// [MQTT-3.10.4-2]. To be called under the lock of the session's Outbox.
+    /// Ends it: a publisher that resolved its route a moment ago adds nothing more [MQTT-3.10.4-2], and
+    /// publishers that keep such a route make it count as held no longer. To be called under the lock of the
+    /// session's Outbox.
     pub fn end(&self) {
+        *self.memory.lock() = Memory::default();
         if planted!(OldRouteUsed) {
             return;
         }
         self.packed.fetch_and(!ACTIVE, Relaxed);
+        self.changes.add_one();
     }
 }
 
@@ -154,9 +181,16 @@ pub enum Target {
     /// One subscription of a session.
     One(Arc<Subscription>),
     /// Overlapping subscriptions of one session: one delivery for all of them.
-    Overlap(Arc<[Arc<Subscription>]>),
+    Overlap(Arc<Overlap>),
     /// A shared subscription: one of its members.
     Group(Arc<Group>),
+}
+
+impl Target {
+    /// Overlapping subscriptions that are all of one session.
+    pub fn overlap(subscriptions: Vec<Arc<Subscription>>) -> Target {
+        Target::Overlap(Arc::new(Overlap::new(subscriptions)))
+    }
 }
 
 /// All targets of one topic, as resolved at one generation of the routes.
@@ -178,6 +212,15 @@ pub trait Router {
 }
 
 impl Route {
+    /// Whether it leads to so few subscriptions that every connection may keep it.
+    pub(crate) fn is_small(&self) -> bool {
+        let subscriptions = |target: &Target| match target {
+            Target::One(_) | Target::Group(_) => 1,
+            Target::Overlap(overlap) => overlap.subscriptions().len(),
+        };
+        self.targets.iter().map(subscriptions).sum::<usize>() <= SMALL_ROUTE
+    }
+
     /// Offers a message to every target; false if there is none.
     pub fn deliver(&self, offering: &Offering<'_>, bench: &mut Workbench) -> bool {
         if self.targets.is_empty() {
@@ -190,9 +233,11 @@ impl Route {
                 Target::One(subscription) => {
                     subscription.session.offer(std::slice::from_ref(subscription), offering, bench);
                 }
-                Target::Overlap(subscriptions) => {
-                    if let Some(first) = subscriptions.first() {
-                        first.session.offer(subscriptions, offering, bench);
+                Target::Overlap(overlap) => {
+                    if let Some(first) = overlap.subscriptions().first() {
+                        bench.works(overlap.work());
+                        let asks = |client_id: &_| overlap.terms(offering, client_id);
+                        first.session.offer_for(asks, offering, None, bench);
                     }
                 }
                 Target::Group(group) => group.offer(offering, bench),
@@ -238,7 +283,8 @@ impl Session {
         offering: &Offering<'_>,
         bench: &mut Workbench,
     ) -> Offered {
-        self.offer_for(subscriptions, offering, None, bench)
+        bench.works(subscriptions.len());
+        self.offer_for(|client_id| terms(subscriptions, offering, client_id), offering, None, bench)
     }
 
     /// Offers a message to this member of a shared subscription; `Full` if it cannot be sent now.
@@ -249,20 +295,21 @@ impl Session {
         offering: &Offering<'_>,
         bench: &mut Workbench,
     ) -> Offered {
-        self.offer_for(std::slice::from_ref(subscription), offering, Some(group), bench)
+        bench.works(1);
+        let asks = |client_id: &_| terms(std::slice::from_ref(subscription), offering, client_id);
+        self.offer_for(asks, offering, Some(group), bench)
     }
 
     #[inline]
     fn offer_for(
         self: &Arc<Self>,
-        subscriptions: &[Arc<Subscription>],
+        asks: impl FnOnce(&Arc<str>) -> Option<Terms>,
         offering: &Offering<'_>,
         group: Option<&Arc<Group>>,
         bench: &mut Workbench,
     ) -> Offered {
-        bench.works(subscriptions.len());
         let mut outbox = self.outbox.lock();
-        let Some(mut terms) = terms(subscriptions, offering, &self.client_id) else {
+        let Some(mut terms) = asks(&self.client_id) else {
             return Offered::NotConcerned;
         };
         if !outbox.outbound.identity.may(Act::Receive, offering.topic) && !planted!(RightsNotAsked) {

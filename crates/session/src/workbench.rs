@@ -116,9 +116,18 @@ impl Workbench {
         self.acks.clear();
     }
 
-    /// Begins a turn: as much work again may be done.
-    pub(crate) fn begin_turn(&mut self) {
+    /// Begins a turn at this generation of the routes: as much work again may be done.
+    pub(crate) fn begin_turn(&mut self, generation: u64) {
         self.work = 0;
+        self.forget_routes_before(generation);
+    }
+
+    /// Drops routes of another generation: they keep sessions alive that may have ended since.
+    fn forget_routes_before(&mut self, generation: u64) {
+        if self.generation != generation {
+            self.generation = generation;
+            self.large_routes = Vec::new();
+        }
     }
 
     /// So many steps of work are done.
@@ -135,17 +144,13 @@ impl Workbench {
 
     /// The large route of a topic, if it was kept at this generation.
     pub(crate) fn large_route(&mut self, topic: &str, generation: u64) -> Option<Arc<Route>> {
-        if self.generation != generation {
-            // It keeps sessions alive that may have ended since.
-            self.large_routes = Vec::new();
-            return None;
-        }
+        self.forget_routes_before(generation);
         self.large_routes.iter().find(|(known, _)| &**known == topic).map(|(_, route)| Arc::clone(route))
     }
 
     /// Keeps a large route in place of the one kept longest.
     pub(crate) fn keep_large_route(&mut self, topic: &str, generation: u64, route: &Arc<Route>) {
-        self.generation = generation;
+        self.forget_routes_before(generation);
         let kept = (Arc::from(topic), Arc::clone(route));
         if self.large_routes.len() < LARGE_ROUTES {
             return self.large_routes.push(kept);

@@ -16,8 +16,10 @@ use aldis_session::{
     Agreed, Conversation, DropReason, Ending, Group, Input, Limits, Next, Offered, RefuseReason, Request,
     Route, Router, Session, Subscription, Target,
 };
-use std::sync::Arc;
+use aldis_topic::TopicFilter;
+use std::cell::{Cell, RefCell};
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 use talk::scripted_wire::{Peer, Seen, connected, identity, packet_id, publish, subscription, terms};
 
 use talk::*;
@@ -311,4 +313,87 @@ fn offering_to_groups_is_work_for_a_turn() {
     let turned = stage.conversation.turn(Input::Borrowed(&bytes), &groups, &mut stage.bench);
     assert!(matches!(turned.next, Next::Yield));
     assert!(turned.consumed <= 10 * bytes.len() / 100, "{}", turned.consumed);
+}
+
+/// A route over as many subscriptions of one session as are asked for, of a generation that is set by hand.
+struct Overlapping {
+    subscriptions: Vec<Arc<Subscription>>,
+    generation: Cell<u64>,
+    last: RefCell<Weak<Route>>,
+}
+
+impl Overlapping {
+    fn new(count: usize) -> Overlapping {
+        let session = scripted_wire::session(9, "away", &Limits::default());
+        let filter = TopicFilter::parse("sub/#", 128).unwrap();
+        let options = SubscriptionOptions::new(QoS::AtMostOnce);
+        let mut subscriptions: Vec<Arc<Subscription>> = Vec::new();
+        for _ in 0..count {
+            let one = Subscription::new(Arc::clone(&session), filter.clone(), options, None);
+            subscriptions.push(Arc::new(one.beside(subscriptions.first())));
+        }
+        Overlapping { subscriptions, generation: Cell::new(1), last: RefCell::default() }
+    }
+
+    fn is_kept(&self) -> bool {
+        self.last.borrow().strong_count() > 0
+    }
+}
+
+impl Router for Overlapping {
+    fn generation(&self) -> u64 {
+        self.generation.get()
+    }
+    fn resolve(&self, _: &str) -> Arc<Route> {
+        let targets = vec![Target::overlap(self.subscriptions.clone())];
+        let route = Arc::new(Route { targets, steps: 1 });
+        *self.last.borrow_mut() = Arc::downgrade(&route);
+        route
+    }
+}
+
+/// A route to one session is large if thousands of its subscriptions overlap: ten thousand connections that
+/// each remember it are gigabytes.
+#[test]
+fn a_route_over_many_subscriptions_of_one_session_is_kept_by_the_thread() {
+    for (count, by_connection) in [(2, true), (1_000, false)] {
+        let mut stage = Stage::new(V5, Limits::default());
+        let router = Overlapping::new(count);
+        stage.conversation.turn(Input::Borrowed(&pub5("sub/a", "m", 0, 0)), &router, &mut stage.bench);
+        assert!(router.is_kept());
+        stage.bench = scripted_wire::bench();
+        assert_eq!(router.is_kept(), by_connection, "{count}");
+    }
+}
+
+/// What ended is not kept by those who once published to it, as soon as they say anything.
+#[test]
+fn a_turn_forgets_routes_of_an_earlier_generation() {
+    for count in [2, 1_000] {
+        let mut stage = Stage::new(V5, Limits::default());
+        let router = Overlapping::new(count);
+        stage.conversation.turn(Input::Borrowed(&pub5("sub/a", "m", 0, 0)), &router, &mut stage.bench);
+        stage.conversation.turn(Input::Borrowed(&ping()), &router, &mut stage.bench);
+        assert!(router.is_kept());
+        router.generation.set(2);
+        stage.conversation.turn(Input::Borrowed(&ping()), &router, &mut stage.bench);
+        assert!(!router.is_kept(), "{count}");
+    }
+}
+
+/// What they ask for together is worked out once and not for each message, until one of them changes.
+#[test]
+fn overlapping_subscriptions_are_not_asked_for_each_message() {
+    let mut stage = Stage::new(V5, Limits::default());
+    let router = Overlapping::new(30_000);
+    let bytes = pub5("sub/a", "m", 0, 0).repeat(1_000);
+    let mut turn = || stage.conversation.turn(Input::Borrowed(&bytes), &router, &mut stage.bench);
+    let turned = turn();
+    assert!(matches!(turned.next, Next::Read), "{turned:?}");
+    router.subscriptions[7].end();
+    let turned = turn();
+    assert!(matches!(turned.next, Next::Yield), "{turned:?}");
+    assert_eq!(turned.consumed, bytes.len() / 1_000);
+    router.generation.set(2);
+    assert!(matches!(turn().next, Next::Read));
 }
