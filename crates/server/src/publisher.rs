@@ -11,7 +11,7 @@ use crate::notices::{Kind, Notices};
 use aldis_broker::{Answer, Command, Due};
 use aldis_packet::{QoS, Quoted};
 use aldis_session::{
-    Act, Counters, Denial, Identity, Memory, Offering, Publication, RefuseReason, RetainedLimit, Router,
+    Act, Counters, Denial, Identity, Memory, Offering, Publication, RefuseReason, RetainedLimit, deliver,
 };
 use bytes::Bytes;
 use std::fmt;
@@ -182,8 +182,7 @@ impl Publisher {
     fn deliver(&self, publications: &[Arc<Publication>]) {
         at_desk(&self.broker, |desk| {
             for publication in publications {
-                let route = self.broker.routes.resolve(&publication.topic);
-                route.deliver(&Offering::of(publication), &mut desk.bench);
+                deliver(&Offering::of(publication), &*self.broker.routes, &mut desk.bench);
             }
         });
     }

@@ -60,7 +60,7 @@ pub use memory::Memory;
 pub use outbound::{ClientTerms, Offered, Outbound, Passage};
 pub use outbox::{AfterWrite, Errands, Outbox, State};
 pub use publication::{Offering, Publication};
-pub use publishing::{Held, HeldBatch};
+pub use publishing::{Held, HeldBatch, deliver};
 pub use queue::Queue;
 pub use remains::{Discarded, GivenBack, Remains};
 pub use replay::Replay;

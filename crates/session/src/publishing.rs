@@ -330,15 +330,7 @@ fn route(
     if let Some(route) = last.as_deref().filter(same).and_then(|cached| cached.route.as_ref()) {
         return route.deliver(offering, bench);
     }
-    let kept = bench.large_route(topic, generation);
-    let route = kept.unwrap_or_else(|| {
-        let route = router.resolve(topic);
-        bench.works(route.steps);
-        if !route.is_small() {
-            bench.keep_large_route(topic, generation, &route);
-        }
-        route
-    });
+    let route = resolved(topic, generation, router, bench);
     let matched = route.deliver(offering, bench);
     let route = route.is_small().then_some(route);
     match last {
@@ -359,4 +351,21 @@ fn answer_to(publish: &Publish<'_>) -> Option<(AckKind, PacketId)> {
         QoS::AtLeastOnce => publish.packet_id.map(|id| (AckKind::Puback, id)),
         QoS::ExactlyOnce => publish.packet_id.map(|id| (AckKind::Pubrec, id)),
     }
+}
+
+/// The route of a topic: a large one that this thread keeps, if nothing changed since, or a new one.
+fn resolved(topic: &str, generation: u64, router: &dyn Router, bench: &mut Workbench) -> Arc<Route> {
+    bench.large_route(topic, generation).unwrap_or_else(|| {
+        let route = router.resolve(topic);
+        bench.works(route.steps);
+        if !route.is_small() {
+            bench.keep_large_route(topic, generation, &route);
+        }
+        route
+    })
+}
+
+/// Offers a message of somebody who has no connection to everybody its topic leads to; false if that is nobody.
+pub fn deliver(offering: &Offering<'_>, router: &dyn Router, bench: &mut Workbench) -> bool {
+    resolved(offering.topic, router.generation(), router, bench).deliver(offering, bench)
 }
