@@ -9,9 +9,11 @@
 //! at its start. The Broker already records every change it makes and its answers already wait for
 //! the log; messages themselves are not recorded yet.
 
+pub mod frame;
 mod gate;
 mod log;
 mod record;
+pub mod scan;
 
 pub use gate::Gate;
 pub use log::{Bell, Log, MemoryLog, Sequence};

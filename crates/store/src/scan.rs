@@ -1,0 +1,160 @@
+//! Reading a log from its beginning to where it ends: which frames count, and what the end is.
+//!
+//! What is written and not synced may be on the disk after a loss of power, or not, in any order and cut anywhere. So
+//! a log ends at its first bad frame, and good frames may lie behind it that must not count: they were never
+//! acknowledged. Whether a bad frame was synced, and so is *damage* that nobody may pass over in silence, is told by
+//! the frames behind it, since each says how far the log was synced when it was written. An epoch tells what an earlier
+//! life of the broker left behind where a later one began to write.
+//!
+//! Pure: bytes of segments in, one after the other. Reading files, cutting tails and deciding what to do about damage is
+//! done by others.
+
+use crate::frame::{self, ALIGNMENT, Frame, Salt};
+
+/// A place in the log on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Number of the segment.
+    pub segment: u64,
+    /// Bytes from its beginning.
+    pub offset: usize,
+}
+
+/// How a log ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Behind its last frame there is nothing of it.
+    Clean,
+    /// What lies there was never known to be synced: it is cut off, and nothing that was acknowledged is lost.
+    Torn {
+        /// Where it begins.
+        at: Place,
+        /// Whole frames that are cut off. A part of one may lie there besides.
+        frames: u64,
+    },
+    /// A frame that had been synced is bad. Nothing behind it counts, and acknowledged records are lost if it is
+    /// passed over.
+    Damaged {
+        /// Where it was.
+        at: Place,
+        /// Its index.
+        index: u64,
+        /// A good frame behind it, and what that says is synced.
+        witness: Place,
+        /// The last index that the witness knew to be synced.
+        synced: u64,
+    },
+}
+
+/// The state of a scan between two segments.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    salt: Salt,
+    /// Index of the frame that comes next.
+    next: u64,
+    /// Epoch of the last frame that counted.
+    epoch: u32,
+    /// Where the log goes on, or would.
+    at: Place,
+    /// What was found behind a place where it does not.
+    beyond: Option<Beyond>,
+}
+
+/// Behind a bad frame.
+#[derive(Debug, Clone, Default)]
+struct Beyond {
+    /// The next frame had begun: its header is there.
+    has_begun: bool,
+    /// Good frames of this epoch or a later one.
+    frames: u64,
+    /// The first of those that knew the bad one to be synced.
+    witness: Option<(Place, u64)>,
+}
+
+impl Scan {
+    /// A scan that begins with the frame `next`, of a log with this salt whose frames before it are of `epoch` or
+    /// earlier.
+    #[must_use]
+    pub fn from(next: u64, epoch: u32, salt: Salt) -> Scan {
+        Scan { salt, next, epoch, at: Place { segment: 0, offset: 0 }, beyond: None }
+    }
+
+    /// Index of the frame that would come next.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Epoch of the last frame that counted.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Where the next frame would be.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.at
+    }
+
+    /// Reads the next segment in the order of their numbers: its bytes from `from` on, a multiple of [`ALIGNMENT`].
+    /// Each frame that counts is given to `found`, in order.
+    pub fn segment(
+        &mut self,
+        number: u64,
+        bytes: &[u8],
+        from: usize,
+        found: &mut dyn FnMut(Place, Frame<'_>),
+    ) {
+        let mut offset = from;
+        if self.beyond.is_none() {
+            self.at = Place { segment: number, offset };
+        }
+        while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
+            let place = Place { segment: number, offset };
+            let frame = frame::decode(rest, self.salt).filter(|frame| frame.head.epoch >= self.epoch);
+            let Some(frame) = frame else {
+                if self.beyond.is_none() {
+                    let header = frame::header(rest, self.salt).map(|header| header.head);
+                    let has_begun =
+                        header.is_some_and(|head| head.index == self.next && head.epoch >= self.epoch);
+                    self.beyond = Some(Beyond { has_begun, ..Beyond::default() });
+                }
+                offset += ALIGNMENT;
+                continue;
+            };
+            // Behind a bad frame the log goes on in a later segment: the one before was full, or a later life of the
+            // broker had cut off the rest of it. An index has one place in each life, and what an earlier life left
+            // there has an epoch that is too low.
+            if frame.head.index == self.next {
+                (self.next, self.epoch, self.beyond) = (frame.head.index + 1, frame.head.epoch, None);
+                self.at = Place { segment: number, offset: offset + frame::size(frame.records.len()) };
+                found(place, frame);
+            } else {
+                let (next, beyond) = (self.next, self.beyond.get_or_insert_default());
+                // What a recycled segment still holds from before is behind the log, and older than it.
+                if frame.head.index >= next {
+                    beyond.frames += 1;
+                    if frame.head.synced >= next {
+                        beyond.witness.get_or_insert((place, frame.head.synced));
+                    }
+                }
+            }
+            offset += frame::size(frame.records.len());
+        }
+    }
+
+    /// What the end is, when there are no more segments.
+    #[must_use]
+    pub fn end(&self) -> End {
+        match &self.beyond {
+            Some(Beyond { witness: Some((witness, synced)), .. }) => {
+                End::Damaged { at: self.at, index: self.next, witness: *witness, synced: *synced }
+            }
+            Some(Beyond { frames, has_begun, .. }) if *has_begun || *frames > 0 => {
+                End::Torn { at: self.at, frames: *frames }
+            }
+            _ => End::Clean,
+        }
+    }
+}
