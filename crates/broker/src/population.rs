@@ -1,4 +1,5 @@
-//! How many there are of what the Broker owns: figures for metrics, written by it alone.
+//! How many there are of what the Broker owns: figures for metrics, written by it alone, but for the wills, which the
+//! in-process publisher counts.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,7 +21,7 @@ pub struct Population {
     pub subscriptions: AtomicUsize,
     /// Subscriptions that are members of a shared subscription.
     pub shared_subscriptions: AtomicUsize,
-    /// Wills published.
+    /// Wills published: offered to all that their topics lead to, not merely handed out.
     pub wills: AtomicUsize,
 }
 
