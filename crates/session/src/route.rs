@@ -56,6 +56,8 @@ const OWN_BYTES: usize = 200;
 /// Subscriptions that a route may lead to for every connection to keep it. A larger one is kept by each thread
 /// instead: ten thousand connections that each remember ten thousand are gigabytes.
 const SMALL_ROUTE: usize = 16;
+/// Bytes of their filters, which an idle connection would keep although they have ended.
+const SMALL_FILTERS: usize = 2 << 10;
 
 const ACTIVE: u64 = 1 << 40;
 const NO_LOCAL: u64 = 1 << 41;
@@ -214,11 +216,20 @@ pub trait Router {
 impl Route {
     /// Whether it leads to so few subscriptions that every connection may keep it.
     pub(crate) fn is_small(&self) -> bool {
-        let subscriptions = |target: &Target| match target {
-            Target::One(_) | Target::Group(_) => 1,
-            Target::Overlap(overlap) => overlap.subscriptions().len(),
-        };
-        self.targets.iter().map(subscriptions).sum::<usize>() <= SMALL_ROUTE
+        let text = |subscription: &Arc<Subscription>| subscription.filter.as_str().len();
+        let (mut count, mut bytes) = (0, 0);
+        for target in self.targets.iter().take(SMALL_ROUTE + 1) {
+            let (more, longer) = match target {
+                Target::One(subscription) => (1, text(subscription)),
+                Target::Group(group) => (1, group.filter.len()),
+                Target::Overlap(overlap) => {
+                    let subscriptions = overlap.subscriptions();
+                    (subscriptions.len(), subscriptions.iter().take(SMALL_ROUTE + 1).map(text).sum())
+                }
+            };
+            (count, bytes) = (count + more, bytes + longer);
+        }
+        count <= SMALL_ROUTE && bytes <= SMALL_FILTERS
     }
 
     /// Offers a message to every target; false if there is none.

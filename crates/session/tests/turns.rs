@@ -324,8 +324,12 @@ struct Overlapping {
 
 impl Overlapping {
     fn new(count: usize) -> Overlapping {
+        Overlapping::of("sub/#", count)
+    }
+
+    fn of(filter: &str, count: usize) -> Overlapping {
         let session = scripted_wire::session(9, "away", &Limits::default());
-        let filter = TopicFilter::parse("sub/#", 128).unwrap();
+        let filter = TopicFilter::parse(filter, 128).unwrap();
         let options = SubscriptionOptions::new(QoS::AtMostOnce);
         let mut subscriptions: Vec<Arc<Subscription>> = Vec::new();
         for _ in 0..count {
@@ -356,13 +360,17 @@ impl Router for Overlapping {
 /// each remember it are gigabytes.
 #[test]
 fn a_route_over_many_subscriptions_of_one_session_is_kept_by_the_thread() {
-    for (count, by_connection) in [(2, true), (1_000, false)] {
+    // Long filters, too, which an idle connection would keep although they have ended.
+    let long = format!("sub/{}", "a".repeat(1_100));
+    for (filter, count, by_connection) in
+        [("sub/#", 2, true), ("sub/#", 1_000, false), (&long, 1, true), (&long, 2, false)]
+    {
         let mut stage = Stage::new(V5, Limits::default());
-        let router = Overlapping::new(count);
+        let router = Overlapping::of(filter, count);
         stage.conversation.turn(Input::Borrowed(&pub5("sub/a", "m", 0, 0)), &router, &mut stage.bench);
         assert!(router.is_kept());
         stage.bench = scripted_wire::bench();
-        assert_eq!(router.is_kept(), by_connection, "{count}");
+        assert_eq!(router.is_kept(), by_connection, "{count} times {filter}");
     }
 }
 
