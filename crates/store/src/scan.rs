@@ -91,7 +91,9 @@ impl Scan {
         self.epoch
     }
 
-    /// Where the next frame would be.
+    /// Where the next frame would be. Whoever goes on writing there has to overwrite the first [`frame::HEADER`] bytes
+    /// with zeros and sync them first: a torn frame may lie there, and other bytes written over its end could make it
+    /// whole.
     #[must_use]
     pub fn place(&self) -> Place {
         self.at

@@ -149,6 +149,12 @@ impl Log {
         self.last = scan.next() - 1;
         self.synced = self.last;
         self.at = scan.place();
+        // What was torn may become whole when other bytes are written over it: seed 20,177 had a frame come back of which
+        // only zeros were missing.
+        let segment = self.disk.now.get_mut(&self.at.segment).unwrap();
+        let end = SEGMENT.min(self.at.offset + frame::HEADER);
+        segment[self.at.offset..end].fill(0);
+        self.disk.sync();
         if random.below(2) == 0 {
             self.begin_segment();
         }
@@ -199,7 +205,7 @@ fn lives(seed: u64, mut told: impl FnMut(&Scan)) -> (Log, Random) {
 #[test]
 fn a_loss_of_power_loses_nothing_that_was_synced_and_brings_nothing_back() {
     let (mut clean, mut torn, mut cut_off) = (0, 0, 0);
-    for seed in 0..seeds() {
+    for seed in (0..seeds()).chain([20_177]) {
         lives(seed, |scan| match scan.end() {
             End::Clean => clean += 1,
             End::Torn { frames, .. } => {
@@ -219,7 +225,7 @@ fn damage_to_what_was_synced_is_told_from_a_torn_tail() {
     let mut damaged = 0;
     for seed in 0..seeds() {
         let (mut log, mut random) = lives(seed, |_| ());
-        for _ in 0..random.below(60) {
+        for _ in 0..1 + random.below(60) {
             log.append(&records(log.last + 1, log.epoch));
         }
         log.sync();
