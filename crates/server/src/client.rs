@@ -343,7 +343,6 @@ impl Client {
             let now = doors.clock.millis(bench.now);
             let crowded = broker.memory_crowded();
             let polled = reader.poll_turn(cx, buffer, &broker.counters, crowded, |input, count| {
-                bench.tally.bytes_received += count as u64;
                 let before = bench.tally.publish_bytes_received;
                 let turned = conversation.turn(input, &*broker.routes, bench);
                 last_read.publications = bench.tally.publish_bytes_received != before;
