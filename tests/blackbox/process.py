@@ -382,7 +382,7 @@ def cut_off(deadline):
         sender.close()
         code, log, _ = broker.ended()
         expect(code == 0, f"exit code {code}: {log[-3:]}")
-        words = f"stopped; 2 clients were cut off without being told (shutdown_deadline = {deadline})"
+        words = f"stopped; 2 clients were cut off because they did not read in time (shutdown_deadline = {deadline})"
         expect(log[-1].endswith(words) and "WARN" in log[-1], f"{log[-1]!r}")
         for one in deaf:
             one.close()

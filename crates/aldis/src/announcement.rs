@@ -159,9 +159,9 @@ pub fn open_files(limit: Option<u64>, config: &Config) -> Option<(bool, String)>
 pub fn stopped(cut_off: usize, deadline: Duration) -> (bool, String) {
     let clients = match cut_off {
         0 => return (false, "stopped".to_owned()),
-        1 => "1 client was".to_owned(),
-        more => format!("{more} clients were"),
+        1 => "1 client was cut off because it".to_owned(),
+        more => format!("{more} clients were cut off because they"),
     };
     let deadline = show_milliseconds(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX));
-    (true, format!("stopped; {clients} cut off without being told (shutdown_deadline = {deadline})"))
+    (true, format!("stopped; {clients} did not read in time (shutdown_deadline = {deadline})"))
 }

@@ -108,7 +108,7 @@ fn what_the_limit_of_open_files_means_is_said_with_the_way_out() {
 fn who_was_cut_off_at_the_end_is_counted() {
     let stopped = |cut_off| stopped(cut_off, Duration::from_millis(1_500));
     assert_eq!(stopped(0), (false, "stopped".to_owned()));
-    let line = "stopped; 1 client was cut off without being told (shutdown_deadline = 1_500 ms)";
+    let line = "stopped; 1 client was cut off because it did not read in time (shutdown_deadline = 1_500 ms)";
     assert_eq!(stopped(1), (true, line.to_owned()));
     assert!(stopped(20).1.starts_with("stopped; 20 clients were cut off"));
 }

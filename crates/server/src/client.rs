@@ -125,18 +125,19 @@ impl Client {
 
     async fn end(mut self, ending: Ending) {
         let client_id = Arc::clone(&self.conversation.identity.client_id);
-        let mut cut_off = false;
+        let (mut cut_off, mut told) = (false, true);
         if let Ending::Closed(farewell) = ending {
             self.doors.ended.count(farewell.reason);
-            if farewell.reason == ReasonCode::ServerShuttingDown {
+            let stops = farewell.reason == ReasonCode::ServerShuttingDown;
+            if stops {
                 // What waits for the client leaves before its DISCONNECT, if it reads.
-                let _ = timeout(self.doors.time_to_drain(), self.write_out()).await;
+                cut_off = timeout(self.doors.time_to_drain(), self.write_out()).await.is_err();
             }
             at_desk(&self.broker, |desk| self.conversation.say_farewell(farewell, &mut desk.bench));
             // Nobody waits for this session, so what is on its way may still leave.
             if farewell.reason != ReasonCode::SessionTakenOver {
-                let told = timeout(LINGER, self.write_out()).await.is_ok();
-                cut_off = !told && farewell.reason == ReasonCode::ServerShuttingDown;
+                told = timeout(LINGER, self.write_out()).await.is_ok() || !stops;
+                cut_off |= !told;
             }
         }
         match ending {
@@ -151,12 +152,13 @@ impl Client {
         doors.keep_alive.forget(&link);
         detach.detach(ending).await;
         drop(link);
+        // Not after a loss, nor if it cannot be told: there is nobody to wait for.
+        if told && !matches!(ending, Ending::Lost) {
+            let _ = timeout(LINGER, reader.drain()).await;
+        }
         if cut_off {
             // Here, where the connection is all but closed: nobody counts it twice.
             doors.cuts_off();
-        } else if !matches!(ending, Ending::Lost) {
-            // Not after a loss: there is nobody to wait for.
-            let _ = timeout(LINGER, reader.drain()).await;
         }
     }
 
@@ -343,7 +345,6 @@ impl Client {
             let now = doors.clock.millis(bench.now);
             let crowded = broker.memory_crowded();
             let polled = reader.poll_turn(cx, buffer, &broker.counters, crowded, |input, count| {
-                bench.tally.bytes_received += count as u64;
                 let before = bench.tally.publish_bytes_received;
                 let turned = conversation.turn(input, &*broker.routes, bench);
                 last_read.publications = bench.tally.publish_bytes_received != before;

@@ -1,5 +1,8 @@
 //! The bytes of one connection on their way in: a borrowed buffer for what arrives, the
 //! connection's own memory only for what is not whole yet.
+//!
+//! Each byte is counted as received when it is read, whatever becomes of it. Those of the first packet, and
+//! what came with it, were read by the reception.
 
 use crate::desk::READ_BUFFER;
 use crate::transport::ReadHalf;
@@ -8,6 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 
@@ -170,6 +174,7 @@ impl Reader {
         if count == 0 {
             return Poll::Ready(Ok(Read::End));
         }
+        counters.bytes_received.fetch_add(count as u64, Relaxed);
         before.copy_from_slice(partial);
         let all = buffer.get(..partial.len() + count).unwrap_or_default();
         let turned = turn(Input::Borrowed(all), count);
@@ -237,6 +242,7 @@ impl Reader {
         let polled = Pin::new(&mut self.half).poll_read(cx, &mut read);
         let count = read.filled().len();
         bytes.truncate(have + count);
+        counters.bytes_received.fetch_add(count as u64, Relaxed);
         self.unheard += count;
         polled.map_ok(|()| count)
     }

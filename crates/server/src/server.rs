@@ -96,7 +96,7 @@ pub(crate) struct Doors {
     pub(crate) trends: parking_lot::Mutex<Trends>,
     /// How long a client may take to read what waits for it when the server shuts down.
     drain: AtomicU64,
-    /// Clients that could not be told that the server stops, because they did not read in time.
+    /// Clients that did not read in time what they were owed when the server stops, or that it does.
     cut_off: AtomicUsize,
     closed: watch::Sender<bool>,
 }
@@ -145,7 +145,7 @@ impl Doors {
         Duration::from_millis(self.drain.load(Relaxed))
     }
 
-    /// A client does not read, and so is not told that the server stops.
+    /// A client does not read in time, and so does not get all that it is owed before the server stops.
     pub(crate) fn cuts_off(&self) {
         self.cut_off.fetch_add(1, Relaxed);
     }
@@ -348,7 +348,8 @@ impl Server {
     }
 
     /// Stops: no new connections, every client is told (0x8B) and gets what is written for it, all
-    /// within the deadline of the settings. Answers how many connections were cut off.
+    /// within the deadline of the settings. Answers how many connections were cut off, because their clients did
+    /// not read in time or did not close.
     ///
     /// If the future is dropped before its end, the server goes on stopping by itself.
     pub async fn shutdown(mut self) -> usize {

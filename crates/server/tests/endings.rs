@@ -13,7 +13,7 @@ mod harness;
 use aldis_client::{Client, Options, Outgoing, Received};
 use aldis_packet::{PacketType, ProtocolVersion, ReasonCode};
 use aldis_server::transport::ReadHalf;
-use aldis_server::{Limits, Server, Settings};
+use aldis_server::{Limits, Message, Server, Settings};
 use harness::*;
 use std::io;
 use std::pin::Pin;
@@ -84,6 +84,34 @@ async fn shutdown_keeps_its_deadline_and_says_who_was_cut_off() {
     let cut_off = server.shutdown().await;
     assert!(start.elapsed() <= millis(600), "{:?}", start.elapsed());
     assert_eq!(cut_off, 3);
+}
+
+/// It reads again in the last second: it hears that the server stops, and not what it was owed.
+#[tokio::test(start_paused = true)]
+async fn who_reads_too_late_for_what_it_is_owed_is_cut_off_too() {
+    let deadline = seconds(10);
+    let settings = Settings { shutdown_deadline: deadline, ..settings(Limits::default()) };
+    let server = Server::builder().settings(settings).start().await.unwrap();
+    let mut reads = client(&server, "reads").await;
+    let mut late = connect_over(open(&server, 100), Options::new("late")).await.0;
+    for peer in [&mut reads, &mut late] {
+        subscribe(peer, "t", QOS0).await;
+    }
+    let owed = 1000;
+    for number in 0..owed {
+        server.publisher().publish(Message::new("t", format!("{number:01000}"))).await.unwrap();
+    }
+    let start = Instant::now();
+    let shutdown = tokio::spawn(server.shutdown());
+    assert_eq!(to_the_end(&mut reads).await.1, Some(ReasonCode::ServerShuttingDown));
+    drop(reads);
+    tokio::time::sleep(deadline / 2 + millis(100)).await;
+    let (before, reason) = to_the_end(&mut late).await;
+    assert_eq!(reason, Some(ReasonCode::ServerShuttingDown));
+    assert!(before.len() < owed, "all {} came", before.len());
+    drop(late);
+    assert_eq!(shutdown.await.unwrap(), 1);
+    assert!((deadline / 2..deadline).contains(&start.elapsed()), "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

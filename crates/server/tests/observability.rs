@@ -424,6 +424,22 @@ async fn bytes_that_come_with_a_connect_are_counted_once() {
     server.shutdown().await;
 }
 
+/// A packet so large that it takes many reads, with pauses in which nothing comes.
+#[tokio::test]
+async fn bytes_of_a_packet_that_comes_in_many_reads_are_counted_once() {
+    let (server, address) = with_metrics(settings(0)).await;
+    let mut client = server.connect(4096);
+    let connect = b"\x10\x0c\0\x04MQTT\x04\x02\0\0\0\0";
+    let large = [&b"\x30\xe0\xa7\x12\0\x01t"[..], &[0; 300_000 - 3]].concat();
+    let sent = [&connect[..], &large, b"\xc0\0\xe0\0"].concat();
+    client.write_all(&sent).await.unwrap();
+    client.read_to_end(&mut Vec::new()).await.unwrap();
+    let samples = scrape(address).await;
+    assert_eq!(samples["aldis_bytes_received_total"], sent.len() as f64);
+    whole_packets_are_all_that_came_and_went(&samples);
+    server.shutdown().await;
+}
+
 /// Allows everything, and publishing to `revoked` the first time only that it is asked.
 #[derive(Default)]
 struct Once(AtomicUsize);

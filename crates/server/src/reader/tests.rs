@@ -105,7 +105,7 @@ fn any_way_the_bytes_arrive_gives_the_same_packets_and_leaves_nothing() {
         bytes.truncate(bytes.len() - lost);
         let first = random.below(bytes.len().min(600));
         let rest = bytes.split_off(first);
-        let most = bytes.len() + rest.len();
+        let (most, to_read) = (bytes.len() + rest.len(), rest.len() as u64);
         // A buffer that grows doubles; what came with one read may all have to wait.
         let allowed = 2 * sent.iter().map(Vec::len).max().unwrap_or(0) + AHEAD + READ_BUFFER;
         let largest = [3, 50, 700, READ_BUFFER, 2 * READ_BUFFER][random.below(5)];
@@ -144,6 +144,7 @@ fn any_way_the_bytes_arrive_gives_the_same_packets_and_leaves_nothing() {
         assert!(taken == expected, "seed {seed}: {} packets of {}", taken.len(), expected.len());
         drop(reader);
         assert_eq!(counters.held_bytes.load(Relaxed), 0, "seed {seed}");
+        assert_eq!(counters.bytes_received.load(Relaxed), to_read, "seed {seed}");
     }
 }
 
