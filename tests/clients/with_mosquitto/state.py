@@ -166,8 +166,11 @@ def unsubscribe(version):
 def take_over(version):
     """A second client with the same id ends the first one's connection and session."""
     first = Subscriber(version, "same", [expect.topic("take-over")], 1)
-    publish(version, expect.topic("take-over"), b"before", 1)
-    first.expect_exactly("before", [message(expect.topic("take-over"), b"before", 1)])
+    # Two: a copy of the first would come before the second, and not when this subscriber is gone.
+    for payload in (b"before", b"still before"):
+        publish(version, expect.topic("take-over"), payload, 1)
+    before = [message(expect.topic("take-over"), payload, 1) for payload in (b"before", b"still before")]
+    first.expect_exactly("before", before)
     arguments = ["-i", expect.client_id("same")]
     publish(version, expect.topic("elsewhere"), b"I am the same", 0, arguments=arguments)
     expect.wait_for(
