@@ -2,20 +2,21 @@
 //!
 //! # Layout
 //! * [`Record`]: one change of durable state. Nothing durable exists outside of these.
+//! * [`Fold`]: the state that records make, which a start begins with.
 //! * [`Log`]: where records go, and how far they are durable; [`MemoryLog`] keeps nothing.
 //! * [`Gate`]: answers that wait until the records they stand for are durable.
-//! * [`frame`]: how records will lie on disk, and [`scan`]: where a log on disk ends after a crash.
-//!
-//! Today the only log is the one in memory: state is lost when the broker stops, and `aldis` says so
-//! at its start. The Broker already records every change it makes and its answers already wait for
-//! the log; messages themselves are not recorded yet.
+//! * [`frame`]: how records lie on disk, and [`scan`]: where a log on disk ends after a crash.
 
+mod codec;
+mod fold;
 pub mod frame;
 mod gate;
 mod log;
 mod record;
+mod record_codec;
 pub mod scan;
 
+pub use fold::{DeliveryState, Fold, OwedWill, SessionState, Standing, SubscriptionState, WillState};
 pub use gate::Gate;
 pub use log::{Bell, Log, MemoryLog, Sequence};
-pub use record::Record;
+pub use record::{Origin, Put, Queue, Record, Wall, WillRecord};
