@@ -16,10 +16,10 @@ use crate::subscription_list::SubscriptionList;
 use crate::timers::{Timer, TimerKey, Timers};
 use aldis_packet::{ReasonCode, Will};
 use aldis_session::{
-    Counters, Farewell, Group, Identity, Limits, Memory, Negotiated, NoObserver, Observer, Publication,
-    Session, Wire, Workbench,
+    Counters, Farewell, Group, Identity, Journal, Limits, Memory, Negotiated, NoObserver, Observer,
+    Publication, Session, Stamp, Wire, Workbench,
 };
-use aldis_store::{Log, MemoryLog, Record, Sequence};
+use aldis_store::{Record, Sequence};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,6 +30,8 @@ const TIMERS_A_STEP: usize = 16;
 
 /// A will that waits for the connection to end, or for its delay.
 pub(crate) struct WillHeld {
+    /// Its number in the log; 0 if it is not recorded.
+    pub(crate) number: u64,
     pub(crate) will: Will,
     #[expect(dead_code, reason = "it counts for as long as the will is held")]
     pub(crate) memory: Memory,
@@ -76,7 +78,7 @@ pub struct Broker<R> {
     pub(crate) population: Arc<Population>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) limits: Arc<Limits>,
-    pub(crate) log: Arc<dyn Log>,
+    pub(crate) journal: Arc<Journal>,
     /// Sequence of the last record that the command at hand made; 0 is none.
     pub(crate) recorded: Sequence,
     pub(crate) bench: Workbench,
@@ -106,7 +108,7 @@ impl<R> Broker<R> {
             retained: Arc::new(Retained::new()),
             population: Arc::default(),
             bench: Workbench::new(Arc::clone(&counters), Arc::new(NoObserver), now),
-            log: Arc::new(MemoryLog::default()),
+            journal: Arc::new(Journal::in_memory(now)),
             recorded: 0,
             counters,
             limits,
@@ -125,9 +127,10 @@ impl<R> Broker<R> {
         }
     }
 
-    /// Records what changes to `log`, instead of keeping it in memory only.
-    pub fn recording_to(mut self, log: Arc<dyn Log>) -> Broker<R> {
-        self.log = log;
+    /// Records what changes in `journal`, instead of keeping it in memory only.
+    pub fn recording_in(mut self, journal: Arc<Journal>) -> Broker<R> {
+        self.bench = self.bench.recording_in(Arc::clone(&journal));
+        self.journal = journal;
         self
     }
 
@@ -203,7 +206,7 @@ impl<R> Broker<R> {
                 Some(Timer::Will(number)) => self.will_is_due(number),
                 Some(Timer::Retained(topic)) => {
                     self.retained_timers.remove(&topic);
-                    self.retained.expire(&topic, now);
+                    self.retained.expire(&topic, now, &self.journal);
                 }
             }
         }
@@ -219,8 +222,8 @@ impl<R> Broker<R> {
 
     /// Records a change of a session that outlives its connection; others leave no trace.
     pub(crate) fn record(&mut self, lasting: bool, record: &Record<'_>) {
-        if lasting && self.log.keeps() {
-            self.recorded = self.log.append(record);
+        if lasting && self.journal.keeps() {
+            self.recorded = self.journal.append(record);
         }
     }
 
@@ -235,6 +238,9 @@ impl<R> Broker<R> {
     pub(crate) fn end_session(&mut self, number: u64) {
         let Some(mut entry) = self.entries.remove(&number) else { return };
         let session = Arc::clone(&entry.session);
+        if entry.will.is_some() {
+            self.record(entry.lasting, &Record::WillDue { session: number });
+        }
         self.record(entry.lasting, &Record::End { session: number });
         if self.by_client_id.get(&session.client_id) == Some(&number) {
             self.by_client_id.remove(&session.client_id);
@@ -269,7 +275,7 @@ impl<R> Broker<R> {
         let Some(entry) = self.entries.get_mut(&number) else { return };
         let lasting = entry.lasting;
         if let Some(will) = entry.will.take() {
-            self.record(lasting, &Record::WillSent { session: number });
+            self.record(lasting, &Record::WillDue { session: number });
             self.publish_will(*will);
         }
     }
@@ -279,7 +285,7 @@ impl<R> Broker<R> {
         if let Some(key) = held.timer {
             self.timers.cancel(key);
         }
-        let WillHeld { will, identity, .. } = held;
+        let WillHeld { number, will, identity, .. } = held;
         let now = self.bench.now;
         let publication = Publication {
             topic: Arc::from(will.topic),
@@ -291,9 +297,10 @@ impl<R> Broker<R> {
                 .and_then(|seconds| now.checked_add(std::time::Duration::from_secs(u64::from(seconds)))),
             publisher: Some(Arc::clone(&identity.client_id)),
             memory: Memory::default(),
+            stamp: Stamp::default(),
         };
         let publication = publication.counted(&self.counters);
-        self.due.push(Due { identity, publication: Arc::new(publication) });
+        self.due.push(Due { number, identity, publication: Arc::new(publication) });
         self.hand_out_due();
     }
 

@@ -10,7 +10,6 @@ use crate::timers::Timer;
 use aldis_session::{
     Discarded, GivenBack, Group, Publication, Remains, RetainedLimit, Session, Subscription,
 };
-use aldis_store::{Record, Sequence};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
@@ -52,13 +51,12 @@ pub(crate) enum Swept {
 pub(crate) struct RetainChore<R> {
     publications: VecDeque<(usize, Arc<Publication>)>,
     refused: Vec<(usize, RetainedLimit)>,
-    recorded: Sequence,
     reply: R,
 }
 
 impl<R> RetainChore<R> {
     pub(crate) fn new(publications: Vec<(usize, Arc<Publication>)>, reply: R) -> RetainChore<R> {
-        RetainChore { publications: publications.into(), refused: Vec::new(), recorded: 0, reply }
+        RetainChore { publications: publications.into(), refused: Vec::new(), reply }
     }
 }
 
@@ -70,10 +68,8 @@ impl<R> Broker<R> {
                 self.recorded = chore.recorded;
                 self.subscribe(chore);
             }
-            Chore::Retain(chore) => {
-                self.recorded = chore.recorded;
-                self.retain(chore);
-            }
+            // Its records are closed by whoever publishes, and waited for there.
+            Chore::Retain(chore) => self.retain(chore),
             Chore::Settle(session, remains) => self.settle(session, remains),
             Chore::Discard(discarded) => self.discard(discarded),
             Chore::Sweep(swept) => self.sweep(swept),
@@ -92,10 +88,9 @@ impl<R> Broker<R> {
     pub(crate) fn retain(&mut self, mut chore: RetainChore<R>) {
         let step = chore.publications.len().min(RETAINED_A_STEP);
         let step: Vec<_> = chore.publications.drain(..step).collect();
-        let refused = self.retained.store(&step, &self.limits, &self.counters);
+        let refused = self.retained.store(&step, &self.limits, &self.counters, &self.journal);
         for (position, publication) in &step {
             if refused.binary_search_by_key(position, |(at, _)| *at).is_err() {
-                self.record_retained(publication);
                 self.time_retained(publication);
             }
         }
@@ -103,25 +98,12 @@ impl<R> Broker<R> {
         if chore.publications.is_empty() {
             self.answer(chore.reply, Answer::Retained(chore.refused));
         } else {
-            chore.recorded = self.recorded;
             self.chores.push_back(Chore::Retain(chore));
         }
     }
 
-    fn record_retained(&mut self, publication: &Publication) {
-        let record = Record::Retain {
-            topic: &publication.topic,
-            payload: &publication.payload,
-            properties: &publication.properties,
-            qos: publication.qos,
-        };
-        // $SYS is told anew by every broker that starts.
-        let lasting = !publication.topic.starts_with("$SYS/");
-        self.record(lasting, &record);
-    }
-
     /// One timer for each retained topic whose message expires, however often it is replaced.
-    fn time_retained(&mut self, publication: &Publication) {
+    pub(crate) fn time_retained(&mut self, publication: &Publication) {
         if let Some(key) = self.retained_timers.remove(&publication.topic) {
             self.timers.cancel(key);
         }

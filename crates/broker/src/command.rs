@@ -98,6 +98,8 @@ pub struct Connected {
 /// A will that is due, with the identity that it is published under.
 #[derive(Debug)]
 pub struct Due {
+    /// Its number in the log; 0 if it is not recorded.
+    pub number: u64,
     /// Who it belonged to.
     pub identity: Identity,
     /// The message.

@@ -7,7 +7,7 @@ use crate::subscription_list::SubscriptionList;
 use crate::timers::Timer;
 use aldis_packet::{ReasonCode, Will};
 use aldis_session::{Ending, Farewell, Memory, Outbound, Session, Violation, planted};
-use aldis_store::Record;
+use aldis_store::{Condition, Record, WillRecord};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -33,7 +33,8 @@ impl<R> Broker<R> {
             let why = Violation::new(ReasonCode::QuotaExceeded, "", what);
             return self.answer(newcomer.reply, Answer::Refused(why));
         }
-        if let Some(why) = self.refusal_for_memory(&newcomer, known.is_some()) {
+        let refusal = self.refusal_for_memory(&newcomer, known.is_some());
+        if let Some(why) = refusal.or_else(|| self.refusal_for_the_store(&newcomer, known.is_some())) {
             return self.answer(newcomer.reply, Answer::Refused(why));
         }
         let Some((number, entry)) = known.and_then(|number| Some((number, self.entries.get_mut(&number)?)))
@@ -84,6 +85,20 @@ impl<R> Broker<R> {
         Some(Violation::new(ReasonCode::QuotaExceeded, "", what))
     }
 
+    /// What is against a newcomer whose session is recorded when the store takes nothing. Known sessions are served on a
+    /// full disk: they read what waits for them, which frees space.
+    fn refusal_for_the_store(&self, newcomer: &Newcomer<R>, is_known: bool) -> Option<Violation> {
+        if !self.journal.keeps() || newcomer.negotiated.session_expiry == 0 {
+            return None;
+        }
+        let what = match self.journal.condition() {
+            Condition::Failed => "the store has failed, and the session would last",
+            Condition::Full if !is_known => "the disk of the store is full, and the session would last",
+            Condition::Full | Condition::Good => return None,
+        };
+        Some(Violation::new(ReasonCode::ServerUnavailable, "", what))
+    }
+
     /// The client id has a session without a connection: it is resumed, or ends and a new one
     /// begins [MQTT-3.1.2-4] [MQTT-3.1.2-5].
     fn attach_known(&mut self, number: u64, newcomer: Newcomer<R>) {
@@ -117,7 +132,7 @@ impl<R> Broker<R> {
         let number = self.next_number();
         let outbound =
             Outbound::new(newcomer.identity.clone(), newcomer.negotiated.terms, Arc::clone(&self.limits));
-        let session = Arc::new(Session::new(number, outbound));
+        let session = Session::new(number, outbound);
         self.by_client_id.insert(Arc::clone(&session.client_id), number);
         let entry = Entry {
             session,
@@ -143,16 +158,31 @@ impl<R> Broker<R> {
         entry.session_expiry = negotiated.session_expiry;
         entry.lasting = was_lasting || negotiated.session_expiry > 0;
         let lasting = entry.lasting;
+        // Numbered like sessions: never again.
+        let will_number = self.numbers + 1;
         entry.will = negotiated.will.map(|will| {
+            self.numbers = will_number;
             let memory = Memory::of(will_bytes(&will), &self.counters);
-            Box::new(WillHeld { will, memory, identity: identity.clone(), timer: None })
+            let number = if lasting { will_number } else { 0 };
+            Box::new(WillHeld { number, will, memory, identity: identity.clone(), timer: None })
         });
+        let will = entry.will.as_ref().map(|held| held.will.clone());
+        let user_name = identity.user_name.clone();
         let connection = entry.session.outbox.lock().attach(wire, identity, negotiated.terms);
         entry.connection = Some(connection);
         let session = Arc::clone(&entry.session);
         let client_id = &session.client_id;
         let session_expiry = negotiated.session_expiry;
-        self.record(lasting, &Record::Connect { session: number, client_id, session_expiry });
+        self.record(
+            lasting,
+            &Record::Connect {
+                session: number,
+                client_id,
+                user_name: user_name.as_deref(),
+                session_expiry,
+                will: will.as_ref().map(|will| will_record(will_number, will)),
+            },
+        );
         add(&self.population.connected);
         let connected = self.population.connected.load(Relaxed);
         self.population.connected_maximum.fetch_max(connected, Relaxed);
@@ -187,14 +217,15 @@ impl<R> Broker<R> {
     }
 
     /// The session ends at once, or its will and its expiry begin to run [MQTT-3.1.2-8].
-    fn after_detach(&mut self, number: u64) {
+    pub(crate) fn after_detach(&mut self, number: u64) {
         let now = self.bench.now;
         let Some(entry) = self.entries.get_mut(&number) else { return };
         if entry.session_expiry == 0 {
             return self.end_session(number);
         }
         let (lasting, session_expiry) = (entry.lasting, entry.session_expiry);
-        self.record(lasting, &Record::Disconnect { session: number, session_expiry });
+        let (will, at) = (entry.will.is_some(), self.journal.wall(now));
+        self.record(lasting, &Record::Disconnect { session: number, session_expiry, will, at });
         let Some(entry) = self.entries.get_mut(&number) else { return };
         if session_expiry != NEVER {
             let at = now + Duration::from_secs(u64::from(session_expiry));
@@ -204,7 +235,7 @@ impl<R> Broker<R> {
             None => {}
             Some(held) if held.will.delay == 0 => {
                 if let Some(held) = entry.will.take() {
-                    self.record(lasting, &Record::WillSent { session: number });
+                    self.record(lasting, &Record::WillDue { session: number });
                     self.publish_will(*held);
                 }
             }
@@ -218,4 +249,17 @@ impl<R> Broker<R> {
 
 fn will_bytes(will: &Will) -> usize {
     will.topic.len() + will.payload.len() + will.forwarded.len()
+}
+
+fn will_record(number: u64, will: &Will) -> WillRecord<'_> {
+    WillRecord {
+        number,
+        topic: &will.topic,
+        payload: &will.payload,
+        properties: &will.forwarded,
+        qos: will.qos,
+        retain: will.retain,
+        delay: will.delay,
+        message_expiry: will.message_expiry,
+    }
 }

@@ -1,8 +1,9 @@
 //! The retained messages. Written by the Broker alone, read by every Client that replays them.
 
 use aldis_session::{
-    Counters, Limits, Memory, Offered, Publication, RetainedLimit, Session, Workbench, planted,
+    Counters, Journal, Limits, Memory, Offered, Publication, RetainedLimit, Session, Workbench, planted,
 };
+use aldis_store::Record;
 use aldis_topic::{RetainedTree, Walk};
 use parking_lot::RwLock;
 use std::ops::ControlFlow;
@@ -76,6 +77,7 @@ impl Retained {
         publications: &[(usize, Arc<Publication>)],
         limits: &Limits,
         counters: &Arc<Counters>,
+        journal: &Journal,
     ) -> Vec<(usize, RetainedLimit)> {
         let mut refused = Vec::new();
         let mut tree = self.tree.write();
@@ -86,17 +88,30 @@ impl Retained {
             {
                 continue;
             }
+            // $SYS is told anew by every broker that starts.
+            let is_recorded = journal.keeps() && !publication.topic.starts_with("$SYS/");
+            if is_recorded && journal.refuses() {
+                refused.push((*position, RetainedLimit::Store));
+                continue;
+            }
             if publication.payload.is_empty() {
                 let old = tree.remove(&publication.topic);
                 self.bytes.fetch_sub(old.map_or(0, |old| old.weight()), Relaxed);
             } else if let Some(limit) = self.limit_reached(publication, &tree, limits, counters) {
                 refused.push((*position, limit));
+                continue;
             } else {
                 let way = Memory::of(way(&publication.topic), counters);
                 let new = Stored { publication: Arc::clone(publication), way };
                 self.bytes.fetch_add(new.weight(), Relaxed);
                 let old = tree.insert(&publication.topic, new);
                 self.bytes.fetch_sub(old.map_or(0, |old| old.weight()), Relaxed);
+            }
+            if is_recorded {
+                // Under the lock: a replay that had the old message has recorded what it sent of it.
+                let message = publication.stamp.number(|| journal.next_message());
+                let (topic, removes) = (&*publication.topic, publication.payload.is_empty());
+                journal.append(&Record::Retain { message, topic, removes });
             }
         }
         self.messages.store(tree.len(), Relaxed);
@@ -134,14 +149,28 @@ impl Retained {
     }
 
     /// Removes the message of `topic` if it has expired.
-    pub(crate) fn expire(&self, topic: &str, now: Instant) -> bool {
+    pub(crate) fn expire(&self, topic: &str, now: Instant, journal: &Journal) -> bool {
         let mut tree = self.tree.write();
         let expired = tree.get(topic).is_some_and(|stored| stored.publication.expired(now));
         if expired && let Some(old) = tree.remove(topic) {
+            if journal.keeps() {
+                journal.append(&Record::Unretain { topic });
+            }
             self.bytes.fetch_sub(old.weight(), Relaxed);
             self.messages.store(tree.len(), Relaxed);
         }
         expired
+    }
+
+    /// Puts a message in that a start found in the log.
+    pub(crate) fn restore(&self, publication: Arc<Publication>, counters: &Arc<Counters>) {
+        let mut tree = self.tree.write();
+        let way = Memory::of(way(&publication.topic), counters);
+        let topic = Arc::clone(&publication.topic);
+        let new = Stored { publication, way };
+        self.bytes.fetch_add(new.weight(), Relaxed);
+        tree.insert(&topic, new);
+        self.messages.store(tree.len(), Relaxed);
     }
 
     /// One step of the replay that `session` has under way, at most 64 topics. The caller goes on
@@ -162,10 +191,13 @@ impl Retained {
             dirty |= flush;
             if offered == Offered::Full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        outbox.replayed(match walk {
-            Walk::Done => None,
-            Walk::Paused(cursor) => Some(cursor),
-        });
+        outbox.replayed(
+            match walk {
+                Walk::Done => None,
+                Walk::Paused(cursor) => Some(cursor),
+            },
+            bench,
+        );
         drop(outbox);
         if dirty {
             bench.owe(session);

@@ -147,7 +147,7 @@ impl<R> Broker<R> {
             let new = Subscription::new(session, filter.clone(), options, subscription_id);
             Arc::new(new.counted(&self.counters).beside(entry.subscriptions.any()))
         });
-        {
+        let replays = {
             let mut outbox = session.outbox.lock();
             if subscription.replace(options, subscription_id) {
                 // Not to find the way anew, but for what overlapping subscriptions ask for together.
@@ -159,16 +159,18 @@ impl<R> Broker<R> {
                 RetainHandling::DoNotSend => false,
             };
             // [MQTT-3.3.1-9] to -11; a shared subscription is sent no retained messages.
-            if replay && filter.share_group().is_none() && self.retained.messages() > 0 {
+            let replays = replay && filter.share_group().is_none() && self.retained.messages() > 0;
+            if replays {
                 outbox.start_replay(Arc::clone(&subscription));
             }
-        }
+            replays
+        };
         if is_new {
             entry.subscriptions.insert(Arc::clone(&subscription));
         }
         self.bench.observer.subscribed(&session.client_id, filter.as_str(), options.qos);
-        let record =
-            Record::Subscribe { session: session.number, filter: filter.as_str(), options, subscription_id };
+        let (number, text) = (session.number, filter.as_str());
+        let record = Record::Subscribe { session: number, filter: text, options, subscription_id, replays };
         self.record(lasting, &record);
         if is_new {
             add(&self.population.subscriptions);
@@ -185,7 +187,7 @@ impl<R> Broker<R> {
     }
 
     /// Makes the session a member; answers the group if it is new and has to be routed to.
-    fn join_group(
+    pub(crate) fn join_group(
         &mut self,
         filter: &TopicFilter,
         session: &Arc<Session>,

@@ -61,7 +61,7 @@ async fn serve_one(number: u64, stream: TcpStream, shared: Arc<Shared>) -> Optio
     negotiated.connack(false).encode(terms.version, u32::MAX, &mut connack);
     let identity = Identity { client_id: negotiated.client_id, user_name: None, rights: None };
     let outbound = Outbound::new(identity.clone(), terms, Arc::clone(&shared.limits));
-    let session = Arc::new(Session::new(number, outbound));
+    let session = Session::new(number, outbound);
     let wire = Arc::clone(&socket.link) as Arc<dyn Wire>;
     let connection = session.outbox.lock().attach(wire, identity, terms);
     let mut bench = socket::workbench();

@@ -5,7 +5,8 @@
 
 use crate::observer::Log;
 use aldis_broker::{Answer, Command, Population, Retained, Routes};
-use aldis_session::{Counters, Limits, Rights};
+use aldis_session::{Counters, Journal, Limits, Rights};
+use aldis_store::Record;
 use parking_lot::RwLock;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) retained: Arc<Retained>,
     pub(crate) population: Arc<Population>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) journal: Arc<Journal>,
     pub(crate) observer: Arc<Log>,
     pub(crate) rights: Option<Arc<dyn Rights>>,
     // Read at each connect, written by a reload.
@@ -60,6 +62,7 @@ impl BrokerHandle {
         commands: mpsc::Sender<ToBroker>,
         broker: &aldis_broker::Broker<Reply>,
         counters: Arc<Counters>,
+        journal: Arc<Journal>,
         observer: Arc<Log>,
         rights: Option<Arc<dyn Rights>>,
         limits: Arc<Limits>,
@@ -71,6 +74,7 @@ impl BrokerHandle {
             retained: broker.retained(),
             population: broker.population(),
             counters,
+            journal,
             observer,
             rights,
             memory_watermark: AtomicUsize::new(limits.memory_watermark),
@@ -100,6 +104,13 @@ impl BrokerHandle {
     pub(crate) fn memory_crowded(&self) -> bool {
         let watermark = self.memory_watermark.load(Relaxed);
         self.counters.holds_more_than(watermark.saturating_add(watermark / 4))
+    }
+
+    /// A will is not published at all: a start does not do it either.
+    pub(crate) fn forget_will(&self, will: u64) {
+        if will != 0 && self.journal.keeps() {
+            self.journal.append(&Record::WillSent { will });
+        }
     }
 
     /// Whether the Broker has ended.

@@ -1,14 +1,15 @@
 //! The Broker's loop: commands in, effects out, one after the other.
 //!
 //! Answers pass a gate on their way out: one that stands for records of the log leaves when they are
-//! committed. A Client asks one thing at a time, so its answers need no other order.
+//! committed. A Client asks one thing at a time, so its answers need no other order. When the log fails, what waits for
+//! it is answered by a refusal: never by silence.
 
 use crate::broker_handle::{Reply, ToBroker};
 use crate::clock;
 use aldis_broker::{Answer, Broker, Command, Effect};
 use aldis_packet::ReasonCode;
-use aldis_session::{Counters, Ending};
-use aldis_store::{Gate, Log};
+use aldis_session::{Counters, Ending, Violation};
+use aldis_store::{Condition, Gate, Log, Sequence};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -58,6 +59,11 @@ pub(crate) async fn broker_task(
         while let Some((reply, answer)) = gate.release(log.committed()) {
             give(&mut broker, reply, answer);
         }
+        if log.condition() == Condition::Failed {
+            while let Some((reply, answer)) = gate.release(Sequence::MAX) {
+                refuse(&mut broker, reply, answer);
+            }
+        }
         carry_out(&mut broker, &mut gate, &*log);
         for command in batch.drain(..) {
             match command {
@@ -78,6 +84,27 @@ fn carry_out(broker: &mut Broker<Reply>, gate: &mut Gate<(Reply, Answer)>, log: 
         if let Some((reply, answer)) = gate.pass(after, log.committed(), (reply, answer)) {
             give(broker, reply, answer);
         }
+    }
+}
+
+/// What was done is not durable, and never will be.
+fn refuse(broker: &mut Broker<Reply>, reply: Reply, answer: Answer) {
+    match answer {
+        Answer::Connected(connected) => {
+            let what = "the store has failed, and the session would last";
+            let why = Violation::new(ReasonCode::ServerUnavailable, "", what);
+            // Whoever is gone needs no answer.
+            let _ = reply.send(Answer::Refused(why));
+            let (session, connection) = (connected.session.number, connected.connection);
+            let ending =
+                Ending::Disconnected { will: false, session_expiry: None, reason: ReasonCode::Success };
+            broker.handle(Command::Detach { session, connection, ending }, clock::now());
+        }
+        Answer::Reasons(reasons) => {
+            let failed = ReasonCode::UnspecifiedError.value();
+            let _ = reply.send(Answer::Reasons(vec![failed; reasons.len()]));
+        }
+        other => give(broker, reply, other),
     }
 }
 

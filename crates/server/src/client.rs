@@ -233,7 +233,8 @@ impl Client {
     }
 
     fn has_to_rest(&self, publishes: bool) -> bool {
-        (publishes && self.broker.memory_full()) || self.session.outbox.lock().piles_up()
+        (publishes && (self.broker.memory_full() || self.broker.journal.is_behind()))
+            || self.session.outbox.lock().piles_up()
     }
 
     /// Reads nothing for a while, but does what else there is to do: that is what frees memory. Beside the
@@ -474,9 +475,9 @@ impl Client {
     /// Writes until nothing is left, or the connection is lost.
     async fn write_out(&mut self) {
         loop {
-            let (state, errands) = {
+            let (state, errands, parked) = {
                 let mut outbox = self.session.outbox.lock();
-                (outbox.state(), outbox.errands(self.conversation.connection))
+                (outbox.state(), outbox.errands(self.conversation.connection), outbox.has_parked())
             };
             match state {
                 _ if errands.lost => return,
@@ -489,6 +490,10 @@ impl Client {
                 }
                 // Somebody else writes, and rings, or is done before long.
                 State::Dirty | State::Writing => {
+                    let _ = timeout(GLANCE, self.link.rung()).await;
+                }
+                // Answers that leave with the next commit.
+                _ if parked => {
                     let _ = timeout(GLANCE, self.link.rung()).await;
                 }
                 _ => return,

@@ -41,7 +41,8 @@ pub(crate) fn at_desk<T>(broker: &BrokerHandle, work: impl FnOnce(&mut Desk) -> 
                 Arc::clone(&broker.counters),
                 Arc::clone(&broker.observer) as Arc<dyn Observer>,
                 clock::now(),
-            ),
+            )
+            .recording_in(Arc::clone(&broker.journal)),
         });
         desk.bench.begin(clock::now(), broker.memory_full());
         let visit = Visit { broker, desk };
@@ -82,7 +83,8 @@ impl Drop for Part {
         let broker = &self.broker;
         let observer = Arc::clone(&broker.observer) as Arc<dyn Observer>;
         // Not this thread's desk: somebody may be sitting at it.
-        let mut bench = Workbench::new(Arc::clone(&broker.counters), observer, clock::now());
+        let bench = Workbench::new(Arc::clone(&broker.counters), observer, clock::now());
+        let mut bench = bench.recording_in(Arc::clone(&broker.journal));
         bench.begin(clock::now(), broker.memory_full());
         bench.take_over(std::mem::take(&mut self.dirty));
     }

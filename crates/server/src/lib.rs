@@ -6,6 +6,8 @@
 //! * `client`: the task of one connection, between its transport and the Broker.
 //! * [`transport`]: moving bytes: TCP, and memory for what runs in the same process.
 //! * `desk`: what a thread lends to the Client that runs on it.
+//! * `commits`: after each commit of the log, whoever waited for it goes on.
+//! * [`KeptState`]: what a store has kept, to begin with.
 //! * [`Publisher`], [`Subscriber`]: publishing and subscribing from inside.
 //!
 //! ```no_run
@@ -26,10 +28,12 @@ mod broker_handle;
 mod broker_task;
 mod client;
 mod clock;
+mod commits;
 mod desk;
 mod drop_log;
 mod greeting;
 mod keep_alive;
+mod kept_state;
 mod link;
 mod listener;
 mod local;
@@ -55,6 +59,7 @@ pub use aldis_packet::{QoS, ReasonCode};
 pub use aldis_session::{
     Act, Counters, Denial, DropReason, FilterReason, Limits, RefuseReason, RetainedLimit, Rights, Verdict,
 };
+pub use kept_state::{KeptState, ReadBodies};
 pub use local::{SubscribeError, Subscriber};
 pub use passwords::{PasswordFile, PasswordFileError};
 pub use publisher::{Message, PublishError, Publisher};

@@ -11,8 +11,10 @@ use crate::notices::{Kind, Notices};
 use aldis_broker::{Answer, Command, Due};
 use aldis_packet::{QoS, Quoted};
 use aldis_session::{
-    Act, Counters, Denial, Identity, Memory, Offering, Publication, RefuseReason, RetainedLimit, deliver,
+    Act, Counters, Denial, Identity, Memory, Offering, Publication, RefuseReason, RetainedLimit, Stamp,
+    deliver,
 };
+use aldis_store::Origin;
 use bytes::Bytes;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -124,6 +126,7 @@ impl Publisher {
             expires_at: None,
             publisher: self.identity.as_ref().map(|identity| Arc::clone(&identity.client_id)),
             memory: Memory::default(),
+            stamp: Stamp::default(),
         };
         let publications = [Arc::new(publication.counted(&self.broker.counters))];
         let refused = self.store(&publications).await?;
@@ -131,7 +134,7 @@ impl Publisher {
             at_desk(&self.broker, |desk| desk.bench.tally.refuse(RefuseReason::RetainedFull));
             return Err(PublishError::RetainedFull(*limit));
         }
-        self.deliver(&publications);
+        self.deliver(&publications, Origin::Nothing);
         Ok(())
     }
 
@@ -145,10 +148,11 @@ impl Publisher {
     pub(crate) async fn publish_all(
         &self,
         publications: &[Arc<Publication>],
+        origin: Origin,
     ) -> Result<Vec<(usize, RetainedLimit)>, PublishError> {
         let refused = self.store(publications).await?;
         at_desk(&self.broker, |desk| desk.bench.tally.not_retained += refused.len() as u64);
-        self.deliver(publications);
+        self.deliver(publications, origin);
         Ok(refused)
     }
 
@@ -179,10 +183,10 @@ impl Publisher {
     }
 
     /// Offers them to all that their topics lead to.
-    fn deliver(&self, publications: &[Arc<Publication>]) {
+    fn deliver(&self, publications: &[Arc<Publication>], origin: Origin) {
         at_desk(&self.broker, |desk| {
             for publication in publications {
-                deliver(&Offering::of(publication), &*self.broker.routes, &mut desk.bench);
+                deliver(&Offering::of(publication), origin, &*self.broker.routes, &mut desk.bench);
             }
         });
     }
@@ -204,15 +208,19 @@ impl Publisher {
 /// the log, and is delivered all the same: its owner cannot be told.
 pub(crate) async fn publish_due(broker: BrokerHandle, notices: Arc<Notices>) {
     while let Some(Answer::Due(due)) = broker.ask(|reply| Command::TakeDue { reply }).await {
-        for Due { identity, publication } in due {
+        for Due { number, identity, publication } in due {
+            let origin = if number == 0 { Origin::Nothing } else { Origin::Will { will: number } };
             let (client_id, topic) = (Arc::clone(&identity.client_id), Arc::clone(&publication.topic));
             let publisher = Publisher::new(broker.clone(), Some(identity));
-            let why = match publisher.publish_all(&[publication]).await {
+            let why = match publisher.publish_all(&[publication], origin).await {
                 Ok(refused) => {
                     broker.population.wills.fetch_add(1, Relaxed);
                     refused.first().map(|(_, limit)| limit.to_string())
                 }
-                Err(error) => Some(error.to_string()),
+                Err(error) => {
+                    broker.forget_will(number);
+                    Some(error.to_string())
+                }
             };
             if let Some(why) = why {
                 notices.warn(

@@ -8,8 +8,10 @@ use crate::authentication::{Authenticator, SharedAuthenticator};
 use crate::broker_handle::{BrokerHandle, COMMANDS};
 use crate::broker_task::broker_task;
 use crate::clock::{self, Clock};
+use crate::commits::release_committed;
 use crate::drop_log::{self, DropLog};
 use crate::keep_alive::KeepAlive;
+use crate::kept_state::KeptState;
 use crate::listener;
 use crate::notices::Notices;
 use crate::observer::Log;
@@ -162,7 +164,7 @@ impl Doors {
 pub struct ServerBuilder {
     settings: Settings,
     rights: Option<Arc<dyn Rights>>,
-    log: Option<Arc<dyn Store>>,
+    state: Option<KeptState>,
 }
 
 impl ServerBuilder {
@@ -180,10 +182,16 @@ impl ServerBuilder {
         self
     }
 
-    /// Records what changes to `log`. Without it state is kept in memory only.
+    /// Records what changes to `log`, which is empty. Without a log or a store state is kept in memory only.
     #[must_use]
-    pub fn log(mut self, log: Arc<dyn Store>) -> ServerBuilder {
-        self.log = Some(log);
+    pub fn log(self, log: Arc<dyn Store>) -> ServerBuilder {
+        self.state(KeptState::empty(log))
+    }
+
+    /// Begins with what a store has kept, and goes on recording there.
+    #[must_use]
+    pub fn state(mut self, state: KeptState) -> ServerBuilder {
+        self.state = Some(state);
         self
     }
 
@@ -192,8 +200,8 @@ impl ServerBuilder {
     /// # Errors
     /// A listener that cannot be opened; nothing is left running then.
     pub async fn start(self) -> Result<Server, StartError> {
-        let log = self.log.unwrap_or_else(|| Arc::new(MemoryLog::default()));
-        Server::start(self.settings, self.rights, log).await
+        let state = self.state.unwrap_or_else(|| KeptState::empty(Arc::new(MemoryLog::default())));
+        Server::start(self.settings, self.rights, state).await
     }
 }
 
@@ -222,7 +230,7 @@ impl Server {
     async fn start(
         settings: Settings,
         rights: Option<Arc<dyn Rights>>,
-        log: Arc<dyn Store>,
+        state: KeptState,
     ) -> Result<Server, StartError> {
         let listeners = listener::bind(&settings.listeners)?;
         let metrics = match settings.metrics {
@@ -240,10 +248,12 @@ impl Server {
         let counters = Arc::new(Counters::default());
         let notices = Arc::<Notices>::default();
         let observer = Arc::new(Log::new(Arc::clone(&notices)));
-        let broker = Broker::new(Arc::clone(&limits), Arc::clone(&counters), clock::now());
-        let broker = broker.observed_by(Arc::clone(&observer) as _).recording_to(Arc::clone(&log));
+        let now = clock::now();
+        let broker = Broker::new(Arc::clone(&limits), Arc::clone(&counters), now);
+        let broker = broker.observed_by(Arc::clone(&observer) as _);
+        let (broker, journal, log) = state.restore(broker, rights.as_ref(), &counters, now);
         let (commands, received) = mpsc::channel(COMMANDS);
-        let handle = BrokerHandle::new(commands, &broker, counters, observer, rights, limits);
+        let handle = BrokerHandle::new(commands, &broker, counters, journal, observer, rights, limits);
         let doors = Arc::new(Doors {
             broker: handle.clone(),
             authenticator: Arc::new(Authenticator::new(settings.authentication.clone())),
@@ -261,7 +271,8 @@ impl Server {
         });
         let (sys_interval, sys_intervals) = watch::channel(settings.sys_interval);
         let mut tasks = vec![
-            crate::spawn(broker_task(broker, received, log, Arc::clone(&handle.counters))),
+            crate::spawn(broker_task(broker, received, Arc::clone(&log), Arc::clone(&handle.counters))),
+            crate::spawn(release_committed(handle.clone(), log)),
             crate::spawn(Arc::clone(&doors.keep_alive).run(doors.clock)),
             crate::spawn(publisher::publish_due(handle, Arc::clone(&notices))),
             crate::spawn(crate::sys_topics::run(Arc::clone(&doors), sys_intervals)),

@@ -15,7 +15,8 @@ use crate::publisher::{PublishError, Publisher};
 use crate::server::Doors;
 use crate::snapshot::Snapshot;
 use aldis_packet::QoS;
-use aldis_session::{Memory, Publication};
+use aldis_session::{Memory, Publication, Stamp};
+use aldis_store::Origin;
 use bytes::Bytes;
 use figures::{Figure, figures};
 use std::collections::BTreeMap;
@@ -110,11 +111,12 @@ impl Tree {
                 expires_at: None,
                 publisher: None,
                 memory: Memory::default(),
+                stamp: Stamp::default(),
             };
             Arc::new(publication.counted(counters))
         });
         let retained: Vec<_> = retained.collect();
-        let refused = self.publisher.publish_all(&retained).await?;
+        let refused = self.publisher.publish_all(&retained, Origin::Nothing).await?;
         Ok(refused.into_iter().map(|(position, _)| position).collect())
     }
 }

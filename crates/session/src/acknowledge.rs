@@ -8,6 +8,7 @@ use crate::violation::Violation;
 use crate::window::Slot;
 use crate::workbench::Workbench;
 use aldis_packet::{Ack, AckKind, PacketId, PacketType, QoS, ReasonCode, encode_ack};
+use aldis_store::Sequence;
 
 impl Outbound {
     /// Handles PUBACK, PUBREC or PUBCOMP; a PUBREL in answer goes to `bytes`.
@@ -29,27 +30,40 @@ impl Outbound {
         let wrong = |what| Err(Violation::new(ReasonCode::ProtocolError, "", what));
         let Some(slot) = self.window_mut().by_id(id) else {
             if kind == AckKind::Pubrec && !reason.is_error() {
-                self.encode_pubrel_with(id, ReasonCode::PacketIdentifierNotFound, bytes, bench);
+                let open = bytes.open(&mut bench.spare);
+                self.encode_pubrel_with(id, ReasonCode::PacketIdentifierNotFound, open, bench);
             }
             return Ok(());
         };
-        match (kind, slot) {
-            (AckKind::Puback, Slot::Published(QoS::AtLeastOnce, _)) => self.complete(id, reason, bench),
-            (AckKind::Pubrec, Slot::Published(QoS::ExactlyOnce, _)) if reason.is_error() => {
+        let qos = match slot {
+            Slot::Published(published) => Some(published.qos),
+            _ => None,
+        };
+        match (kind, slot, qos) {
+            (AckKind::Puback, _, Some(QoS::AtLeastOnce)) => self.complete(id, reason, bench),
+            (AckKind::Pubrec, _, Some(QoS::ExactlyOnce)) if reason.is_error() => {
                 self.complete(id, reason, bench);
             }
-            (AckKind::Pubrec, slot @ Slot::Published(QoS::ExactlyOnce, _)) => {
+            (AckKind::Pubrec, slot, Some(QoS::ExactlyOnce)) => {
                 // From here on only the PUBREL is ever sent again [MQTT-4.3.3-6].
-                let published = std::mem::replace(slot, Slot::Released);
+                let number = slot.number();
+                let published = std::mem::replace(slot, Slot::Released { number, after: 0 });
                 self.let_go_of(published, bench);
-                self.encode_pubrel(id, bytes, bench);
+                let after = self.record_received(number, bench);
+                if let Some(slot) = self.window_mut().by_id(id) {
+                    *slot = Slot::Released { number, after };
+                }
+                self.answer_pubrec(id, after, bytes, bench);
             }
-            (AckKind::Pubrec, Slot::Released) => self.encode_pubrel(id, bytes, bench),
-            (AckKind::Pubcomp, Slot::Released) => self.complete(id, ReasonCode::Success, bench),
-            (AckKind::Puback, _) => return wrong("PUBACK for a message that was not sent at QoS 1"),
-            (AckKind::Pubrec, _) => return wrong("PUBREC for a message that was not sent at QoS 2"),
-            (AckKind::Pubcomp, _) => return wrong("PUBCOMP without a PUBREL before it"),
-            (AckKind::Pubrel, _) => {}
+            (AckKind::Pubrec, Slot::Released { after, .. }, _) => {
+                let after = *after;
+                self.answer_pubrec(id, after, bytes, bench);
+            }
+            (AckKind::Pubcomp, Slot::Released { .. }, _) => self.complete(id, ReasonCode::Success, bench),
+            (AckKind::Puback, ..) => return wrong("PUBACK for a message that was not sent at QoS 1"),
+            (AckKind::Pubrec, ..) => return wrong("PUBREC for a message that was not sent at QoS 2"),
+            (AckKind::Pubcomp, ..) => return wrong("PUBCOMP without a PUBREL before it"),
+            (AckKind::Pubrel, ..) => {}
         }
         Ok(())
     }
@@ -67,18 +81,28 @@ impl Outbound {
         }
     }
 
+    /// PUBREL, when PUBREC is durable (gate e).
+    fn answer_pubrec(&mut self, id: PacketId, after: Sequence, bytes: &mut Segments, bench: &mut Workbench) {
+        if after <= bench.journal.committed() {
+            return self.encode_pubrel(id, bytes, bench);
+        }
+        let mut pubrel = Vec::new();
+        self.encode_pubrel_with(id, ReasonCode::Success, &mut pubrel, bench);
+        self.park(after, &pubrel, bench);
+    }
+
     pub(crate) fn encode_pubrel(&mut self, id: PacketId, bytes: &mut Segments, bench: &mut Workbench) {
-        self.encode_pubrel_with(id, ReasonCode::Success, bytes, bench);
+        let open = bytes.open(&mut bench.spare);
+        self.encode_pubrel_with(id, ReasonCode::Success, open, bench);
     }
 
     fn encode_pubrel_with(
-        &mut self,
+        &self,
         id: PacketId,
         reason: ReasonCode,
-        bytes: &mut Segments,
+        open: &mut Vec<u8>,
         bench: &mut Workbench,
     ) {
-        let open = bytes.open(&mut bench.spare);
         let before = open.len();
         encode_ack(AckKind::Pubrel, id, reason, self.terms.version, open);
         bench.tally.sent(PacketType::Pubrel as u8, open.len() - before);

@@ -19,6 +19,7 @@ use aldis_packet::{
     Ack, AckKind, Connack, DecodeLimits, Disconnect, Frame, Framed, Packet, PacketType, ProtocolVersion,
     ReasonCode, decode, encode_pingresp, next_frame, packet_size,
 };
+use aldis_store::{Record, Sequence};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -96,6 +97,10 @@ pub struct Conversation {
     pub(crate) route: Option<Box<CachedRoute>>,
     /// The end that comes as soon as the publications before the offence are released.
     pub(crate) doomed: Option<Box<Ending>>,
+    /// Whether the session outlives the connection, and so what it publishes at QoS 2 is remembered.
+    pub(crate) lasting: bool,
+    /// The last record that answers to this client wait for.
+    pub(crate) after: Sequence,
 }
 
 /// What one turn gathers besides the workbench.
@@ -116,6 +121,8 @@ impl Conversation {
         limits: Arc<Limits>,
         agreed: Agreed,
     ) -> Conversation {
+        let lasting = session.outbox.lock().outbound.terms.lasting;
+        let after = session.inbound.lock().recorded();
         Conversation {
             session,
             connection,
@@ -126,6 +133,8 @@ impl Conversation {
             aliases: None,
             route: None,
             doomed: None,
+            lasting,
+            after,
         }
     }
 
@@ -284,8 +293,14 @@ impl Conversation {
     }
 
     /// PUBREL: the identifier is free again.
-    fn pubrel(&self, ack: &Ack, batch: &mut Batch<'_>, bench: &mut Workbench) {
+    fn pubrel(&mut self, ack: &Ack, batch: &mut Batch<'_>, bench: &mut Workbench) {
         let held = batch.inbound.release(ack.packet_id);
+        if batch.inbound.forget_recorded(ack.packet_id) {
+            // PUBCOMP when that is durable (gate c).
+            let (session, packet_id) = (self.session.number, ack.packet_id);
+            let after = bench.journal.append(&Record::Released { session, packet_id });
+            self.answers_wait_for(after, batch.inbound);
+        }
         let reason = if held { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         self.encode_answer(AckKind::Pubcomp, ack.packet_id, reason, bench);
     }
@@ -298,7 +313,7 @@ impl Conversation {
         let acks = std::mem::take(&mut bench.acks);
         let answers = std::mem::take(&mut bench.answers);
         let mut outbox = self.session.outbox.lock();
-        let answered = outbox.answer(self.connection, &answers, bench);
+        let answered = outbox.answer_after(self.connection, &answers, self.after, bench);
         let acknowledged = outbox.acknowledge(self.connection, &acks, bench);
         let overdrawn = outbox.overdrawn();
         let asks_groups = outbox.groups_with_work() > 0;
@@ -322,6 +337,12 @@ impl Conversation {
         Ok(())
     }
 
+    /// What this client is answered from now on leaves when `after` is committed.
+    pub(crate) fn answers_wait_for(&mut self, after: Sequence, inbound: &mut Inbound) {
+        self.after = self.after.max(after);
+        inbound.is_recorded(after);
+    }
+
     /// Words for a client about what was refused, unless it asked for none [MQTT-3.1.2-29].
     pub fn told(&self, words: Option<String>) -> Option<String> {
         words.filter(|_| self.agreed.problem_information)
@@ -329,16 +350,21 @@ impl Conversation {
 
     /// Appends an answer of the Broker: SUBACK or UNSUBACK.
     pub fn append(&self, packet: &Packet<'_>, bench: &mut Workbench) {
+        let encoded = self.encode(packet, bench);
+        let dirty = self.session.outbox.lock().answer(self.connection, &encoded, bench);
+        if dirty {
+            bench.dirty.push(Arc::clone(&self.session));
+        }
+    }
+
+    fn encode(&self, packet: &Packet<'_>, bench: &mut Workbench) -> Vec<u8> {
         let mut encoded = Vec::new();
         packet.encode_within(self.version, self.agreed.maximum_packet_size, &mut encoded);
         bench.tally.sent(packet.packet_type() as u8, encoded.len());
         if bench.traces {
             bench.observer.sent(&self.identity.client_id, packet);
         }
-        let dirty = self.session.outbox.lock().answer(self.connection, &encoded, bench);
-        if dirty {
-            bench.dirty.push(Arc::clone(&self.session));
-        }
+        encoded
     }
 
     /// The broker ends the connection: DISCONNECT to an MQTT 5 client, which 3.x does not know; nothing
@@ -347,7 +373,11 @@ impl Conversation {
         if self.version == ProtocolVersion::V5 {
             let mut disconnect = Disconnect::new(farewell.reason);
             disconnect.reason_string = Some(farewell.why.to_string());
-            self.append(&Packet::Disconnect(Box::new(disconnect)), bench);
+            let encoded = self.encode(&Packet::Disconnect(Box::new(disconnect)), bench);
+            let dirty = self.session.outbox.lock().answer_last(self.connection, &encoded, bench);
+            if dirty {
+                bench.dirty.push(Arc::clone(&self.session));
+            }
         }
         self.session.outbox.lock().last_words(self.connection, farewell);
     }

@@ -86,12 +86,18 @@ pub enum RefuseReason {
     RetainedFull,
     /// A QoS 2 PUBLISH with an identifier that is not released yet: a repeat, not a new message.
     Repeated,
+    /// It would have to be recorded, and the store takes nothing: its disk is full, or it has failed.
+    StoreRefuses,
 }
 
 impl RefuseReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [RefuseReason; 3] =
-        [RefuseReason::NotAuthorized, RefuseReason::RetainedFull, RefuseReason::Repeated];
+    pub const ALL: [RefuseReason; 4] = [
+        RefuseReason::NotAuthorized,
+        RefuseReason::RetainedFull,
+        RefuseReason::Repeated,
+        RefuseReason::StoreRefuses,
+    ];
 
     /// The reason as metrics and log lines name it.
     pub fn name(self) -> &'static str {
@@ -99,6 +105,7 @@ impl RefuseReason {
             RefuseReason::NotAuthorized => "not_authorized",
             RefuseReason::RetainedFull => "retained_full",
             RefuseReason::Repeated => "repeated",
+            RefuseReason::StoreRefuses => "store_refuses",
         }
     }
 }

@@ -64,6 +64,8 @@ pub struct Delivery {
     pub publication: Arc<Publication>,
     /// How it is delivered.
     pub terms: Terms,
+    /// Its number among the deliveries of the session that are recorded; 0 if it is not.
+    pub number: u64,
 }
 
 impl Delivery {

@@ -22,6 +22,7 @@ use crate::route::Subscription;
 use crate::session::Session;
 use crate::workbench::Workbench;
 use aldis_packet::QoS;
+use aldis_store::Origin;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -129,6 +130,13 @@ impl Group {
         };
         let _memory = Memory::of(size_of::<Group>() + filter.len() + PLACES, counters);
         Group { number, filter, limits, _memory, inner: Mutex::new(inner) }
+    }
+
+    /// Whether a message would be recorded for one of the members.
+    pub(crate) fn is_lasting(&self, offering: &Offering<'_>) -> bool {
+        let members =
+            self.inner.lock().members.values().map(|one| Arc::clone(&one.subscription)).collect::<Vec<_>>();
+        members.iter().any(|subscription| subscription.is_lasting(offering))
     }
 
     /// Offers a message to one member, or keeps it.
@@ -262,7 +270,9 @@ impl Group {
         bench: &mut Workbench,
     ) -> bool {
         let Carried { number, publication, subscription } = carried;
-        let offered = session.offer_shared(&subscription, self, &Offering::of(&publication), bench);
+        let offering = Offering::of(&publication);
+        let offered = session.offer_shared(&subscription, self, &offering, bench);
+        bench.close(&offering, Origin::Nothing);
         let mut inner = self.inner.lock();
         inner.in_transit -= 1;
         if !matches!(offered, Offered::Full | Offered::NotConcerned) {

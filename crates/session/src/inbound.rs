@@ -3,6 +3,7 @@
 use crate::counters::Counters;
 use crate::memory::Memory;
 use aldis_packet::PacketId;
+use aldis_store::Sequence;
 use std::sync::Arc;
 
 /// Identifiers kept in a list before a table of bits takes over.
@@ -103,6 +104,11 @@ pub struct Inbound {
     here: Ids,
     /// Received on earlier ones and not released.
     earlier: Option<Box<Ids>>,
+    /// Those of them that the log knows of.
+    recorded: Option<Box<Ids>>,
+    /// The last record that an answer to this client waits for, on whatever connection: what is repeated is answered
+    /// no earlier than what it repeats.
+    after: Sequence,
 }
 
 impl Inbound {
@@ -115,6 +121,40 @@ impl Inbound {
             None if here.len() > 0 => self.earlier = Some(Box::new(here)),
             None => {}
         }
+    }
+
+    /// Answers wait for this record from now on.
+    pub(crate) fn is_recorded(&mut self, after: Sequence) {
+        self.after = self.after.max(after);
+    }
+
+    /// The last record that an answer waits for.
+    pub(crate) fn recorded(&self) -> Sequence {
+        self.after
+    }
+
+    /// The log knows of this identifier, until it is released.
+    pub(crate) fn remember_recorded(&mut self, id: PacketId, counters: &Arc<Counters>) {
+        let recorded = self.recorded.get_or_insert_default();
+        if !recorded.holds(id) {
+            recorded.add(id, counters);
+        }
+    }
+
+    /// Whether the log knew of this identifier, which is released.
+    pub(crate) fn forget_recorded(&mut self, id: PacketId) -> bool {
+        let Some(recorded) = &mut self.recorded else { return false };
+        let was_known = recorded.remove(id);
+        if recorded.len() == 0 {
+            self.recorded = None;
+        }
+        was_known
+    }
+
+    /// A start has found this identifier in the log.
+    pub fn restore(&mut self, id: PacketId, counters: &Arc<Counters>) {
+        self.received(id, counters);
+        self.remember_recorded(id, counters);
     }
 
     /// QoS 2 messages received on this connection and not released.

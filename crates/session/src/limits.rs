@@ -125,6 +125,8 @@ pub enum RetainedLimit {
     /// What retained messages may take of it: three quarters, so that they cannot keep all others from
     /// queueing for good.
     WatermarkShare(usize),
+    /// The store takes nothing at the moment.
+    Store,
 }
 
 impl fmt::Display for RetainedLimit {
@@ -134,6 +136,9 @@ impl fmt::Display for RetainedLimit {
             RetainedLimit::Bytes(limit) => write!(f, "limits.retained_bytes ({limit}) is reached"),
             RetainedLimit::Watermark(limit) => {
                 write!(f, "limits.memory_watermark ({limit} bytes) is reached by all that is held")
+            }
+            RetainedLimit::Store => {
+                f.write_str("the store takes nothing: its disk is full, or it has failed")
             }
             RetainedLimit::WatermarkShare(limit) => {
                 write!(f, "three quarters of limits.memory_watermark ({limit} bytes) are retained messages")

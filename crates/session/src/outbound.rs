@@ -10,12 +10,14 @@ use crate::delivery::{Delivery, Terms};
 use crate::limits::Limits;
 use crate::publication::Offering;
 use crate::queue::Queue;
+use crate::recording::Recording;
 use crate::remains::leave_queue;
 use crate::rights::{Act, Identity};
 use crate::segments::{SHARE_FROM, Segments};
-use crate::window::{Slot, Window};
+use crate::window::{Published, Slot, Window};
 use crate::workbench::Workbench;
 use aldis_packet::{PacketId, PacketType, ProtocolVersion, PublishHead, QoS, Quoted};
+use aldis_store::Sequence;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -85,7 +87,7 @@ pub struct Outbound {
     pub(crate) limits: Arc<Limits>,
     /// Exchanges begun or taken up again on this connection: they take from its receive maximum.
     outstanding: u16,
-    /// Slot that is sent again next, while a resumed session catches up.
+    /// Slot that is sent next, while a resumed session catches up or the first of some waits for a commit.
     resend: Option<u64>,
     /// A refill stopped after many messages of which none was sent: its Client goes on with it.
     pub(crate) refills_on: bool,
@@ -94,6 +96,7 @@ pub struct Outbound {
     kept_bytes: usize,
     queue: Queue,
     aliases: Option<Box<AliasesOut>>,
+    pub(crate) recording: Recording,
 }
 
 impl Outbound {
@@ -111,6 +114,7 @@ impl Outbound {
             kept_bytes: 0,
             queue: Queue::default(),
             aliases: None,
+            recording: Recording::default(),
         };
         outbound.attach(terms);
         outbound
@@ -155,13 +159,14 @@ impl Outbound {
     /// Frees the slot of an exchange that is over.
     pub(crate) fn free(&mut self, id: PacketId, bench: &mut Workbench) {
         let freed = self.window.free(id);
+        self.record_done(freed.number(), bench);
         bench.tally.in_flight -= 1;
         self.let_go_of(freed, bench);
     }
 
     /// What a slot kept to be sent again is kept no longer.
     pub(crate) fn let_go_of(&mut self, slot: Slot, bench: &mut Workbench) {
-        if let Slot::Published(_, Some(kept)) = slot {
+        if let Slot::Published(Published { kept: Some(kept), .. }) = slot {
             self.kept_bytes -= kept.weight();
             if !planted!(MemoryLeaked) {
                 bench.tally.held_bytes -= kept.place() as i64;
@@ -171,8 +176,19 @@ impl Outbound {
 
     /// Whether another QoS 1 or 2 message may be sent now [MQTT-3.3.4-9].
     pub fn has_room(&self) -> bool {
-        self.resend.is_none()
-            && (self.outstanding < self.terms.receive_maximum || planted!(NoReceiveMaximum))
+        self.resend.is_none() && self.has_place(self.outstanding.into())
+    }
+
+    /// Whether another QoS 1 or 2 message gets a place in the window at least, behind some that wait to be sent
+    /// until they are durable.
+    fn has_room_behind(&self, bench: &Workbench) -> bool {
+        let behind = self.terms.lasting && bench.journal.keeps() && self.resend.is_some();
+        self.has_room() || (behind && self.has_place(self.window.in_use()))
+    }
+
+    /// Whether the window has a place, if so many of its exchanges take from the receive maximum.
+    fn has_place(&self, begun: usize) -> bool {
+        (begun < usize::from(self.terms.receive_maximum) || planted!(NoReceiveMaximum))
             && self.window.in_use() < usize::from(self.limits.in_flight)
             && self.window.has_identifier()
             && self.kept_bytes <= self.limits.queue_bytes
@@ -185,7 +201,7 @@ impl Outbound {
             return true;
         }
         let tight = bench.memory_full && self.keeps(terms) && self.kept_bytes > KEPT_AT_LEAST;
-        self.has_room() && !tight
+        self.has_room_behind(bench) && !tight
     }
 
     /// Whether a message is kept while it is in flight. Who can never resume needs no copy to send again;
@@ -216,7 +232,7 @@ impl Outbound {
         }
         let fits = self.has_room_for(&terms, bench);
         if passage == Passage::Open && fits && !self.queue.has_before(qos) {
-            return self.send(offering, terms, bytes, bench);
+            return self.send(offering, terms, 0, bytes, bench);
         }
         if qos == QoS::AtMostOnce && passage == Passage::Offline && !self.limits.queue_qos0 {
             return self.drop_one(DropReason::Offline, bench);
@@ -251,12 +267,25 @@ impl Outbound {
             return self.drop_one(DropReason::MemoryWatermark, bench);
         }
         let publication = Arc::clone(offering.publication(bench.counters()));
-        let delivery = Delivery { publication, terms };
+        let mut delivery = Delivery { publication, terms, number: 0 };
+        if self.records(delivery.terms.qos, bench) {
+            (delivery.number, _) = self.record_queued(&delivery.publication, &delivery.terms, None, bench);
+        }
+        self.put_in_queue(delivery, bench);
+        Offered::Queued
+    }
+
+    pub(crate) fn put_in_queue(&mut self, delivery: Delivery, bench: &mut Workbench) {
         bench.tally.waiting += 1;
         bench.tally.queued_bytes += delivery.weight() as i64;
         bench.tally.held_bytes += delivery.place() as i64;
         self.queue.push(delivery);
-        Offered::Queued
+    }
+
+    /// A delivery is kept in the window.
+    pub(crate) fn keep(&mut self, delivery: &Delivery, bench: &mut Workbench) {
+        self.kept_bytes += delivery.weight();
+        bench.tally.held_bytes += delivery.place() as i64;
     }
 
     fn is_full_for(&self, offering: &Offering<'_>, terms: &Terms) -> bool {
@@ -274,6 +303,7 @@ impl Outbound {
         for _ in 0..count {
             let Some(delivery) = self.queue.take_expired(bench.now) else { return false };
             leave_queue(&delivery, bench);
+            self.record_done(delivery.number, bench);
             self.expire(bench);
         }
         true
@@ -290,11 +320,13 @@ impl Outbound {
         Offered::Expired
     }
 
-    /// Encodes a delivery that leaves now and remembers what its acknowledgement will need.
+    /// Encodes a delivery that leaves now and remembers what its acknowledgement will need. One of QoS 2 that is
+    /// recorded leaves when it is durable, and others behind it. `number` is that of one that waited.
     fn send(
         &mut self,
         offering: &Offering<'_>,
         terms: Terms,
+        number: u64,
         bytes: &mut Segments,
         bench: &mut Workbench,
     ) -> Offered {
@@ -302,8 +334,12 @@ impl Outbound {
         if planted!(IdentifierInUse) && self.in_flight() > 0 {
             next = self.window.first();
         }
-        let id = (terms.qos != QoS::AtMostOnce).then(|| Window::packet_id(next));
-        if !self.encode(offering, &terms, id, false, bytes, bench) {
+        let qos = terms.qos;
+        let id = (qos != QoS::AtMostOnce).then(|| Window::packet_id(next));
+        let is_recorded = self.records(qos, bench);
+        let leaves = !(id.is_some() && self.resend.is_some()) && !(is_recorded && qos == QoS::ExactlyOnce);
+        if leaves && !self.encode(offering, &terms, id, false, bytes, bench) {
+            self.record_done(number, bench);
             return self.drop_one(DropReason::TooLarge, bench);
         }
         if id.is_none() {
@@ -311,17 +347,26 @@ impl Outbound {
             bench.tally.waiting += 1;
             return Offered::Accepted;
         }
-        let kept = self.keeps(&terms).then(|| {
+        let mut kept = self.keeps(&terms).then(|| {
             let publication = Arc::clone(offering.publication(bench.counters()));
-            Box::new(Delivery { publication, terms: terms.clone() })
+            Box::new(Delivery { publication, terms, number })
         });
-        if let Some(kept) = &kept {
-            self.kept_bytes += kept.weight();
-            bench.tally.held_bytes += kept.place() as i64;
+        let mut after = 0;
+        if let Some(kept) = &mut kept {
+            self.keep(kept, bench);
+            if is_recorded && number != 0 {
+                after = self.record_sent(number, qos, next, bench);
+            } else if is_recorded {
+                (kept.number, after) = self.record_queued(&kept.publication, &kept.terms, Some(next), bench);
+            }
         }
-        self.window.push(terms.qos, kept);
-        self.outstanding += 1;
+        self.window.push(Published { qos, kept, sent: leaves, after });
         bench.tally.in_flight += 1;
+        if leaves {
+            self.outstanding += 1;
+        } else {
+            self.resend.get_or_insert(next);
+        }
         Offered::Accepted
     }
 
@@ -405,12 +450,14 @@ impl Outbound {
             }
             taken += 1;
             if let Some(number) = self.resend {
-                if !self.send_again(number, bytes, bench) {
-                    return;
+                match self.send_again(number, bytes, bench) {
+                    Sent::Yes => continue,
+                    Sent::NoRoom => return,
+                    // What waits for the same commit gets its identifier meanwhile.
+                    Sent::NotDurable => {}
                 }
-                continue;
             }
-            let has_room = self.has_room();
+            let has_room = self.has_room_behind(bench);
             let next = if planted!(OrderBrokenOnResume) && has_room {
                 self.queue.pop_back()
             } else {
@@ -419,34 +466,47 @@ impl Outbound {
             let Some(delivery) = next else { return };
             leave_queue(&delivery, bench);
             if delivery.publication.expired(bench.now) {
+                self.record_done(delivery.number, bench);
                 self.expire(bench);
             } else if !self.identity.may(Act::Receive, &delivery.publication.topic) {
+                self.record_done(delivery.number, bench);
                 self.drop_one(DropReason::NotAuthorized, bench);
             } else {
-                self.send(&delivery.offering(), delivery.terms.clone(), bytes, bench);
+                let terms = delivery.terms.clone();
+                self.send(&delivery.offering(), terms, delivery.number, bytes, bench);
             }
         }
     }
 
-    /// Sends slot `number` again; false when the receive maximum of this connection is used up.
-    fn send_again(&mut self, number: u64, bytes: &mut Segments, bench: &mut Workbench) -> bool {
+    /// Sends slot `number`, again or at last.
+    fn send_again(&mut self, number: u64, bytes: &mut Segments, bench: &mut Workbench) -> Sent {
         let id = Window::packet_id(number);
         let next = Some(number + 1).filter(|next| *next < self.window.end());
         match self.window.slot(number) {
-            None | Some(Slot::Free) | Some(Slot::Published(_, None)) => {}
-            Some(Slot::Released) => {
+            None | Some(Slot::Free) | Some(Slot::Published(Published { kept: None, .. })) => {}
+            Some(Slot::Released { after, .. }) => {
+                if *after > bench.journal.committed() {
+                    bench.waits_for(*after, &self.recording.me);
+                    return Sent::NotDurable;
+                }
                 self.outstanding += 1;
                 self.encode_pubrel(id, bytes, bench);
             }
-            Some(Slot::Published(_, Some(kept))) => {
-                if self.outstanding >= self.terms.receive_maximum {
-                    return false;
+            Some(Slot::Published(published @ Published { kept: Some(kept), sent, .. })) => {
+                let gate = published.gate();
+                if gate > bench.journal.committed() && !planted!(DeliveredBeforeCommit) {
+                    if gate != Sequence::MAX {
+                        bench.waits_for(gate, &self.recording.me);
+                    }
+                    return Sent::NotDurable;
                 }
-                let kept = kept.clone();
+                if self.outstanding >= self.terms.receive_maximum {
+                    return Sent::NoRoom;
+                }
+                let (kept, dup) = (kept.clone(), *sent && !planted!(NoDup));
                 let refused = if !self.identity.may(Act::Receive, &kept.publication.topic) {
                     Some(DropReason::NotAuthorized)
-                } else if self.encode(&kept.offering(), &kept.terms, Some(id), !planted!(NoDup), bytes, bench)
-                {
+                } else if self.encode(&kept.offering(), &kept.terms, Some(id), dup, bytes, bench) {
                     None
                 } else {
                     Some(DropReason::TooLarge)
@@ -460,9 +520,22 @@ impl Outbound {
                 }
             }
         }
+        if let Some(Slot::Published(published)) = self.window.slot_mut(number) {
+            published.sent = true;
+        }
         self.resend = next;
-        true
+        Sent::Yes
     }
+}
+
+/// What became of a slot that was to be sent.
+enum Sent {
+    /// It was, or there is nothing to send for it.
+    Yes,
+    /// The receive maximum of this connection is used up.
+    NoRoom,
+    /// It waits for a commit.
+    NotDurable,
 }
 
 /// Whole seconds until `at`, rounded up, so that a message that did not wait keeps its interval

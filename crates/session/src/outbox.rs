@@ -20,6 +20,7 @@ use crate::violation::{Farewell, Violation};
 use crate::wire::Wire;
 use crate::workbench::Workbench;
 use aldis_packet::{AckKind, PacketId, ReasonCode};
+use aldis_store::Sequence;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -197,6 +198,7 @@ impl Outbox {
         self.handed_over = false;
         self.waits_for_ack = false;
         self.outbound.identity = identity;
+        self.outbound.forget_parked();
         self.outbound.attach(terms);
         self.connection
     }
@@ -213,16 +215,65 @@ impl Outbox {
         self.mark_dirty()
     }
 
-    /// Appends answers of the session's own Client (SUBACK, PUBACK, PINGRESP and so on). True if the
-    /// caller now has to flush.
+    /// Whether there is a connection that takes bytes, now or when its socket does.
+    fn is_writable(&self) -> bool {
+        matches!(self.state, State::Idle | State::Dirty | State::Writing | State::Blocked)
+    }
+
+    /// Appends answers of the session's own Client (SUBACK, PINGRESP and so on). True if the caller now has to
+    /// flush.
     pub fn answer(&mut self, connection: u32, answers: &[u8], bench: &mut Workbench) -> bool {
-        let writable = matches!(self.state, State::Idle | State::Dirty | State::Writing | State::Blocked);
-        if connection != self.connection || !writable || answers.is_empty() {
+        self.answer_after(connection, answers, 0, bench)
+    }
+
+    /// The same for answers that leave when `after` is committed, and never before those that came before them
+    /// [MQTT-4.6.0-2].
+    pub(crate) fn answer_after(
+        &mut self,
+        connection: u32,
+        answers: &[u8],
+        after: Sequence,
+        bench: &mut Workbench,
+    ) -> bool {
+        if connection != self.connection || !self.is_writable() || answers.is_empty() {
             return false;
         }
-        self.bytes.open(&mut bench.spare).extend_from_slice(answers);
+        let is_durable = after <= bench.journal.committed() || planted!(AcknowledgedBeforeCommit);
+        if !is_durable || self.outbound.has_parked() {
+            self.outbound.park(after, answers, bench);
+            self.outbound.release_parked(&mut self.bytes, bench);
+        } else {
+            self.bytes.open(&mut bench.spare).extend_from_slice(answers);
+        }
         self.recount_unread(bench);
         self.mark_dirty()
+    }
+
+    /// The log has come further: answers that waited for it leave, and deliveries that did.
+    pub(crate) fn committed(&mut self, bench: &mut Workbench) -> bool {
+        if !self.is_writable() || self.last_words {
+            return false;
+        }
+        self.outbound.release_parked(&mut self.bytes, bench);
+        if self.passage() == Passage::Open && self.outbound.has_backlog() {
+            self.outbound.refill(REFILL, &mut self.bytes, bench);
+        }
+        self.recount_unread(bench);
+        self.mark_dirty()
+    }
+
+    /// Whether answers wait for a commit.
+    pub fn has_parked(&self) -> bool {
+        self.outbound.has_parked()
+    }
+
+    /// The last answer of a connection that is told to go: it does not wait for those that wait for a commit, which
+    /// are not sent any more.
+    pub(crate) fn answer_last(&mut self, connection: u32, answer: &[u8], bench: &mut Workbench) -> bool {
+        if connection == self.connection {
+            self.outbound.forget_parked();
+        }
+        self.answer(connection, answer, bench)
     }
 
     /// Handles the acknowledgements of one read batch and sends what they make room for. True if
@@ -295,6 +346,7 @@ impl Outbox {
         self.count_unread(0, bench);
         self.state = State::Offline;
         self.handed_over = false;
+        self.outbound.forget_parked();
     }
 
     /// The session ends. What was in flight and waited is left to the caller, to be settled.

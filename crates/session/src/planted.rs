@@ -54,6 +54,14 @@ pub enum Fault {
     BellForgotten,
     /// Members of a shared subscription are not told that messages wait.
     GroupForgotten,
+    /// PUBACK, PUBREC and PUBCOMP leave before their records are committed (gates a and c).
+    AcknowledgedBeforeCommit,
+    /// The packet identifier of a publisher is not recorded with its message (gate a).
+    InboundForgotten,
+    /// A QoS 2 message is delivered before it and its packet identifier are committed (gates b and d).
+    DeliveredBeforeCommit,
+    /// PUBREL leaves before PUBREC is committed (gate e).
+    PubrelBeforeCommit,
 }
 
 thread_local! {

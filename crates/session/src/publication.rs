@@ -7,6 +7,7 @@
 
 use crate::counters::Counters;
 use crate::memory::Memory;
+use crate::stamp::Stamp;
 use aldis_packet::QoS;
 use bytes::Bytes;
 use std::cell::OnceCell;
@@ -32,6 +33,8 @@ pub struct Publication {
     pub publisher: Option<Arc<str>>,
     /// Its share of the memory that is counted as held, for as long as anybody keeps it.
     pub memory: Memory,
+    /// Its place in the log, if it is recorded there.
+    pub stamp: Stamp,
 }
 
 /// What a kept message costs beyond its bytes, roughly: its fields, reference counts and allocations.
@@ -111,6 +114,7 @@ impl<'a> Offering<'a> {
                 expires_at: self.expires_at,
                 publisher: self.publisher.cloned(),
                 memory: Memory::default(),
+                stamp: Stamp::default(),
             };
             Arc::new(publication.counted(counters))
         })

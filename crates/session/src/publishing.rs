@@ -6,6 +6,7 @@
 
 use crate::conversation::{Batch, Conversation, Input, protocol_error};
 use crate::counters::RefuseReason;
+use crate::inbound::Inbound;
 use crate::limits::RetainedLimit;
 use crate::publication::{Offering, Publication};
 use crate::rights::Act;
@@ -15,6 +16,7 @@ use crate::workbench::Workbench;
 use aldis_packet::{
     Ack, AckKind, Frame, Packet, PacketId, ProtocolVersion, Publish, QoS, ReasonCode, encode_ack,
 };
+use aldis_store::{Condition, Origin, Sequence};
 use std::cell::OnceCell;
 use std::iter::Enumerate;
 use std::sync::Arc;
@@ -114,6 +116,9 @@ impl Conversation {
             },
             owned: OnceCell::new(),
         };
+        if bench.journal.refuses() && self.is_refused_for_the_log(&offering, answer, batch, router, bench)? {
+            return Ok(());
+        }
         if publish.retain || !batch.held.is_empty() {
             let publication = Some(Arc::clone(offering.publication(bench.counters())));
             batch.held.push(Held { publication, answer, said: ReasonCode::Success.into() });
@@ -130,8 +135,63 @@ impl Conversation {
             return Ok(());
         }
         let matched = route(&mut self.route, &offering, router, bench);
+        let after = self.close(&offering, answer, batch.inbound, bench);
+        self.answers_wait_for(after, batch.inbound);
         self.answer(answer, matched, bench);
         Ok(())
+    }
+
+    /// The targets of a publication are all recorded, if it has lasting ones. Its packet identifier is part of it where
+    /// it is remembered (gate a); what comes back is the record that its answer waits for.
+    fn close(
+        &self,
+        offering: &Offering<'_>,
+        answer: Option<(AckKind, PacketId)>,
+        inbound: &mut Inbound,
+        bench: &mut Workbench,
+    ) -> Sequence {
+        let origin = match answer {
+            Some((AckKind::Pubrec, packet_id)) if self.lasting && !planted!(InboundForgotten) => {
+                Origin::Inbound { session: self.session.number, packet_id }
+            }
+            _ => Origin::Nothing,
+        };
+        let Some(after) = bench.close(offering, origin) else { return 0 };
+        if let Origin::Inbound { packet_id, .. } = origin {
+            inbound.remember_recorded(packet_id, bench.counters());
+        }
+        if answer.is_some() { after } else { 0 }
+    }
+
+    /// Whether a publication has a lasting target that it cannot be recorded for, as the log takes nothing at the
+    /// moment. Its publisher is told, or ended where the protocol has no way to say so: it was not taken.
+    fn is_refused_for_the_log(
+        &self,
+        offering: &Offering<'_>,
+        answer: Option<(AckKind, PacketId)>,
+        batch: &mut Batch<'_>,
+        router: &dyn Router,
+        bench: &mut Workbench,
+    ) -> Result<bool, Violation> {
+        let Some((kind, id)) = answer else { return Ok(false) };
+        let reaches_lasting = offering.retain || {
+            resolved(offering.topic, router.generation(), router, bench).reaches_lasting(offering)
+        };
+        if !reaches_lasting {
+            return Ok(false);
+        }
+        let words = refusal_of(bench.journal.condition());
+        bench.refuse(&self.identity.client_id, offering.topic, RefuseReason::StoreRefuses, &words);
+        match kind {
+            AckKind::Pubrec => drop(batch.inbound.release(id)),
+            _ => batch.unanswered = batch.unanswered.saturating_sub(1),
+        }
+        if self.version != ProtocolVersion::V5 {
+            return Err(Violation::new(ReasonCode::QuotaExceeded, "", words));
+        }
+        let said = Said { reason: ReasonCode::QuotaExceeded, words: Some(words) };
+        self.answer_only(answer, said, batch, bench);
+        Ok(true)
     }
 
     /// Whether a PUBLISH is routed: its client has not sent it before, keeps to the receive maximum,
@@ -260,7 +320,12 @@ impl Conversation {
             // Nobody can be told, so what can be done is done: it is delivered, not kept.
             bench.tally.not_retained += 1;
         }
-        let matched = route(&mut self.route, &Offering::of(publication), router, bench);
+        let offering = Offering::of(publication);
+        let session = Arc::clone(&self.session);
+        let mut inbound = session.inbound.lock();
+        let matched = route(&mut self.route, &offering, router, bench);
+        let after = self.close(&offering, answer, &mut inbound, bench);
+        self.answers_wait_for(after, &mut inbound);
         self.answer(answer, matched, bench);
     }
 
@@ -366,6 +431,16 @@ fn resolved(topic: &str, generation: u64, router: &dyn Router, bench: &mut Workb
 }
 
 /// Offers a message of somebody who has no connection to everybody its topic leads to; false if that is nobody.
-pub fn deliver(offering: &Offering<'_>, router: &dyn Router, bench: &mut Workbench) -> bool {
-    resolved(offering.topic, router.generation(), router, bench).deliver(offering, bench)
+pub fn deliver(offering: &Offering<'_>, origin: Origin, router: &dyn Router, bench: &mut Workbench) -> bool {
+    let matched = resolved(offering.topic, router.generation(), router, bench).deliver(offering, bench);
+    bench.close(offering, origin);
+    matched
+}
+
+/// Why the log takes nothing, in words.
+fn refusal_of(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Failed => "the store has failed; the broker has to be started anew",
+        Condition::Full | Condition::Good => "the disk of the store is full",
+    }
 }

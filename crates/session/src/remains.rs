@@ -11,7 +11,7 @@ use crate::group::Group;
 use crate::line::Line;
 use crate::publication::Publication;
 use crate::queue::Queue;
-use crate::window::Slot;
+use crate::window::{Published, Slot};
 use crate::workbench::Workbench;
 use aldis_packet::QoS;
 use std::collections::{BTreeMap, VecDeque};
@@ -88,7 +88,7 @@ impl Remains {
 /// An exchange ends unfinished; the message, if another member may get it.
 fn leave_window(slot: Slot, bench: &mut Workbench) -> Option<Delivery> {
     bench.tally.in_flight -= 1;
-    let Slot::Published(qos, Some(kept)) = slot else { return None };
+    let Slot::Published(Published { qos, kept: Some(kept), .. }) = slot else { return None };
     bench.tally.held_bytes -= kept.place() as i64;
     (qos == QoS::AtLeastOnce).then_some(*kept)
 }

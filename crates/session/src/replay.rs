@@ -11,6 +11,7 @@ use crate::publication::{Offering, Publication};
 use crate::rights::Act;
 use crate::route::Subscription;
 use crate::workbench::Workbench;
+use aldis_store::Origin;
 use aldis_topic::Cursor;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -107,10 +108,13 @@ impl Outbox {
     }
 
     /// Remembers how far the first replay came; `None` when it is complete.
-    pub fn replayed(&mut self, cursor: Option<Cursor>) {
+    pub fn replayed(&mut self, cursor: Option<Cursor>, bench: &Workbench) {
         match (cursor, self.replays.first()) {
             (Some(cursor), Some(replay)) => replay.cursor = Some(cursor),
-            (None, Some(_)) => self.replays.pop(),
+            (None, Some(replay)) => {
+                self.outbound.record_replayed(replay.subscription.filter.as_str(), bench);
+                self.replays.pop();
+            }
             (_, None) => {}
         }
     }
@@ -143,6 +147,7 @@ impl Outbox {
         let terms = Terms { qos, retain: true, ids, group: None };
         let offering = Offering { retain: true, ..Offering::of(publication) };
         let (offered, dirty) = self.offer(&offering, terms, true, bench);
+        bench.close(&offering, Origin::Nothing);
         if offered == Offered::Full {
             self.refused();
         }

@@ -143,6 +143,12 @@ impl Subscription {
         changes
     }
 
+    /// Whether a message would be recorded for this subscription.
+    pub(crate) fn is_lasting(&self, offering: &Offering<'_>) -> bool {
+        let qos = self.options().qos.min(offering.qos);
+        qos != QoS::AtMostOnce && self.session.outbox.lock().outbound.terms.lasting
+    }
+
     /// Ends it: a publisher that resolved its route a moment ago adds nothing more [MQTT-3.10.4-2], and
     /// publishers that keep such a route make it count as held no longer. To be called under the lock of the
     /// session's Outbox.
@@ -230,6 +236,15 @@ impl Route {
             (count, bytes) = (count + more, bytes + longer);
         }
         count <= SMALL_ROUTE && bytes <= SMALL_FILTERS
+    }
+
+    /// Whether a message reaches somebody that it would be recorded for.
+    pub(crate) fn reaches_lasting(&self, offering: &Offering<'_>) -> bool {
+        self.targets.iter().any(|target| match target {
+            Target::One(subscription) => subscription.is_lasting(offering),
+            Target::Overlap(overlap) => overlap.subscriptions().iter().any(|one| one.is_lasting(offering)),
+            Target::Group(group) => group.is_lasting(offering),
+        })
     }
 
     /// Offers a message to every target; false if there is none.

@@ -9,7 +9,7 @@ use crate::workbench::Workbench;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Shared subscriptions asked in one visit; the others come with the next.
 const GROUPS_AT_ONCE: usize = 256;
@@ -37,13 +37,24 @@ pub struct Session {
 
 impl Session {
     /// A new session without a connection.
-    pub fn new(number: u64, outbound: Outbound) -> Session {
-        Session {
-            number,
-            client_id: Arc::clone(&outbound.identity.client_id),
-            inbound: Mutex::default(),
-            outbox: Mutex::new(Outbox::new(outbound)),
-            groups: Mutex::default(),
+    pub fn new(number: u64, mut outbound: Outbound) -> Arc<Session> {
+        Arc::new_cyclic(|me| {
+            (outbound.recording.session, outbound.recording.me) = (number, Weak::clone(me));
+            Session {
+                number,
+                client_id: Arc::clone(&outbound.identity.client_id),
+                inbound: Mutex::default(),
+                outbox: Mutex::new(Outbox::new(outbound)),
+                groups: Mutex::default(),
+            }
+        })
+    }
+
+    /// The log has come as far as the session waited for: what is durable now leaves.
+    pub fn committed(self: &Arc<Self>, bench: &mut Workbench) {
+        let dirty = self.outbox.lock().committed(bench);
+        if dirty {
+            bench.owe(self);
         }
     }
 

@@ -8,6 +8,7 @@
 
 use crate::delivery::Delivery;
 use aldis_packet::{PacketId, QoS};
+use aldis_store::Sequence;
 use std::collections::VecDeque;
 
 /// Identifiers there are: 1 to 65,535.
@@ -21,11 +22,51 @@ const KEPT_SLOTS: usize = 8;
 pub enum Slot {
     /// Completed; waits for the slots before it.
     Free,
-    /// PUBLISH to be acknowledged by PUBACK (QoS 1) or PUBREC (QoS 2). The delivery is kept where
-    /// it may have to be sent again.
-    Published(QoS, Option<Box<Delivery>>),
+    /// PUBLISH to be acknowledged by PUBACK (QoS 1) or PUBREC (QoS 2).
+    Published(Published),
     /// QoS 2: PUBREC has come, PUBREL waits for its PUBCOMP.
-    Released,
+    Released {
+        /// Number of the delivery in the log; 0 if it is not recorded.
+        number: u64,
+        /// PUBREL leaves when this is committed.
+        after: Sequence,
+    },
+}
+
+/// A PUBLISH in the window.
+#[derive(Debug)]
+pub struct Published {
+    /// Quality of service of the copy, 1 or 2.
+    pub qos: QoS,
+    /// The delivery, where it may have to be sent again.
+    pub kept: Option<Box<Delivery>>,
+    /// Whether it was sent, on this connection or an earlier one: a copy that follows has DUP.
+    pub sent: bool,
+    /// The record of its packet identifier: at QoS 2 it is sent when that is committed.
+    pub after: Sequence,
+}
+
+impl Published {
+    /// From which commit on it may be sent: at QoS 2 its message and its identifier are durable then (gates b and d).
+    pub(crate) fn gate(&self) -> Sequence {
+        match &self.kept {
+            Some(kept) if kept.number != 0 && self.qos == QoS::ExactlyOnce => {
+                self.after.max(kept.publication.stamp.after())
+            }
+            _ => 0,
+        }
+    }
+}
+
+impl Slot {
+    /// Its number in the log; 0 if it is not recorded.
+    pub(crate) fn number(&self) -> u64 {
+        match self {
+            Slot::Published(Published { kept: Some(kept), .. }) => kept.number,
+            Slot::Released { number, .. } => *number,
+            Slot::Free | Slot::Published(_) => 0,
+        }
+    }
 }
 
 /// Slots from the oldest exchange that is not completed to the newest.
@@ -65,11 +106,38 @@ impl Window {
     }
 
     /// Opens an exchange and gives its identifier.
-    pub fn push(&mut self, qos: QoS, kept: Option<Box<Delivery>>) -> PacketId {
+    pub fn push(&mut self, published: Published) -> PacketId {
         let id = Window::packet_id(self.end());
-        self.slots.push_back(Slot::Published(qos, kept));
+        self.slots.push_back(Slot::Published(published));
         self.in_use += 1;
         id
+    }
+
+    /// An exchange of an earlier life of the broker is in slot `number` again. They come in ascending order.
+    pub(crate) fn restore(&mut self, number: u64, slot: Slot) {
+        if self.slots.is_empty() {
+            self.first = number;
+        }
+        while self.end() < number {
+            self.slots.push_back(Slot::Free);
+        }
+        self.slots.push_back(slot);
+        self.in_use += 1;
+    }
+
+    /// Slots before `number` are given to nobody any more.
+    pub(crate) fn skip_to(&mut self, number: u64) {
+        if self.slots.is_empty() {
+            self.first = self.first.max(number);
+        }
+        while self.end() < number {
+            self.slots.push_back(Slot::Free);
+        }
+    }
+
+    /// The slot `number`, to be changed.
+    pub(crate) fn slot_mut(&mut self, number: u64) -> Option<&mut Slot> {
+        self.slots.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
     }
 
     /// The slot `number`, if it is in the window.

@@ -4,11 +4,14 @@
 use crate::counters::{Counters, RefuseReason, Tally};
 use crate::filters::FilterRefusal;
 use crate::flush;
+use crate::journal::Journal;
+use crate::publication::Offering;
 use crate::route::Route;
 use crate::session::Session;
 use aldis_packet::{AckKind, PacketId, PacketType, QoS, ReasonCode};
+use aldis_store::{Origin, Record, Sequence};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 /// Buffers that a workbench keeps for the next Outbox that needs one.
@@ -70,6 +73,12 @@ pub struct Workbench {
     /// Who is told about packets and refusals.
     pub observer: Arc<dyn Observer>,
     counters: Arc<Counters>,
+    /// What is recorded, and who waits for it.
+    pub(crate) journal: Arc<Journal>,
+    /// Sessions that wait until the message at hand is durable.
+    wait_for_put: Vec<Weak<Session>>,
+    /// Sessions that wait for a commit.
+    wait: Vec<(Sequence, Weak<Session>)>,
     pub(crate) spare: Vec<Vec<u8>>,
     /// Outboxes that this thread made dirty and has to write.
     pub(crate) dirty: Vec<Arc<Session>>,
@@ -95,6 +104,9 @@ impl Workbench {
             traces: false,
             observer,
             counters,
+            journal: Arc::new(Journal::in_memory(now)),
+            wait_for_put: Vec::new(),
+            wait: Vec::new(),
             spare: Vec::new(),
             dirty: Vec::new(),
             answers: Vec::new(),
@@ -106,6 +118,64 @@ impl Workbench {
         }
     }
 
+    /// Records what is durable in `journal`, instead of keeping it in memory only.
+    #[must_use]
+    pub fn recording_in(mut self, journal: Arc<Journal>) -> Workbench {
+        self.journal = journal;
+        self
+    }
+
+    /// The session has something that may happen when `after` is committed.
+    pub(crate) fn waits_for(&mut self, after: Sequence, session: &Weak<Session>) {
+        match self.wait.last_mut() {
+            Some((last, known)) if Weak::ptr_eq(known, session) => *last = after.max(*last),
+            _ => self.wait.push((after, Weak::clone(session))),
+        }
+    }
+
+    /// The session has a message that leaves when it is durable, and its body is recorded after this.
+    pub(crate) fn waits_for_put(&mut self, session: &Weak<Session>) {
+        self.wait_for_put.push(Weak::clone(session));
+    }
+
+    /// All targets of a message are recorded, if it has lasting ones: its body is, too, and so closes it. Answers what
+    /// its publisher's acknowledgement waits for.
+    pub(crate) fn close(&mut self, offering: &Offering<'_>, origin: Origin) -> Option<Sequence> {
+        let recorded =
+            offering.owned.get().and_then(|publication| Some((publication, publication.stamp.open()?)));
+        let Some((publication, message)) = recorded else {
+            if let Origin::Will { will } = origin
+                && self.journal.keeps()
+            {
+                self.journal.append(&Record::WillSent { will });
+            }
+            return None;
+        };
+        let after = self.journal.put(message, publication, origin);
+        while let Some(session) = self.wait_for_put.pop() {
+            self.waits_for(after, &session);
+        }
+        Some(after)
+    }
+
+    /// Gives the journal who waits for a commit, and lets those go on whose commit has happened.
+    fn wait(&mut self) {
+        let mut waiting = std::mem::take(&mut self.wait);
+        // Each session once: whatever it waits for in this batch is committed together nearly always.
+        waiting.sort_unstable_by_key(|(after, session)| (session.as_ptr() as usize, *after));
+        for position in 0..waiting.len() {
+            let Some((after, session)) = waiting.get(position) else { break };
+            let next = waiting.get(position + 1);
+            if next.is_some_and(|(_, next)| Weak::ptr_eq(next, session)) {
+                continue;
+            }
+            let passed = self.journal.wait(*after, Weak::clone(session));
+            if let Some(session) = passed.and_then(|session| session.upgrade()) {
+                session.committed(self);
+            }
+        }
+    }
+
     /// Begins a batch at the time `now`.
     pub fn begin(&mut self, now: Instant, memory_full: bool) {
         self.now = now;
@@ -114,6 +184,7 @@ impl Workbench {
         // Only a batch that panicked leaves anything here.
         self.answers.clear();
         self.acks.clear();
+        self.wait_for_put.clear();
     }
 
     /// Begins a turn at this generation of the routes: as much work again may be done.
@@ -201,8 +272,14 @@ impl Workbench {
 
     /// Writes every Outbox that this batch appended to, once each, and posts the counts.
     pub fn finish(&mut self) {
-        while let Some(session) = self.dirty.pop() {
-            flush::flush(&session, self);
+        loop {
+            while let Some(session) = self.dirty.pop() {
+                flush::flush(&session, self);
+            }
+            if self.wait.is_empty() {
+                break;
+            }
+            self.wait();
         }
         self.tally.post(&self.counters);
     }

@@ -11,11 +11,15 @@
 mod scripted_wire;
 
 use aldis_packet::{PacketId, QoS};
-use aldis_session::{Slot, Window};
+use aldis_session::{Published, Slot, Window};
 use scripted_wire::{Random, packet_id};
 use std::collections::{BTreeSet, VecDeque};
 
 const QOS: QoS = QoS::AtLeastOnce;
+
+fn published() -> Published {
+    Published { qos: QOS, kept: None, sent: true, after: 0 }
+}
 
 #[test]
 fn mqtt_2_2_1_4_no_identifier_is_given_out_while_it_is_in_use() {
@@ -28,7 +32,7 @@ fn mqtt_2_2_1_4_no_identifier_is_given_out_while_it_is_in_use() {
             let may = window.has_identifier() && in_use.len() < most;
             if may && (in_use.is_empty() || random.below(5) < 3) {
                 let number = window.end();
-                let id = window.push(QOS, None);
+                let id = window.push(published());
                 assert_eq!(id, Window::packet_id(number));
                 assert!(known.insert(id), "identifier {id} was in use, seed {seed} step {step}");
                 in_use.push_back(id);
@@ -54,7 +58,7 @@ fn identifiers_wrap_from_65535_to_1() {
     let mut window = Window::default();
     let mut ids = Vec::new();
     for _ in 0..65_540_u32 {
-        let id = window.push(QOS, None);
+        let id = window.push(published());
         window.free(id);
         ids.push(id.get());
     }
@@ -67,7 +71,7 @@ fn a_window_with_every_identifier_in_use_has_no_more() {
     let mut window = Window::default();
     for wanted in 1..=65_535_u16 {
         assert!(window.has_identifier());
-        assert_eq!(window.push(QOS, None).get(), wanted);
+        assert_eq!(window.push(published()).get(), wanted);
     }
     assert!(!window.has_identifier());
     // A hole behind the oldest frees its exchange, but no identifier yet.
@@ -76,8 +80,8 @@ fn a_window_with_every_identifier_in_use_has_no_more() {
     assert_eq!(window.in_use(), 65_534);
     window.free(packet_id(1));
     assert_eq!(window.first(), 2);
-    assert_eq!(window.push(QOS, None).get(), 1);
-    assert_eq!(window.push(QOS, None).get(), 2);
+    assert_eq!(window.push(published()).get(), 1);
+    assert_eq!(window.push(published()).get(), 2);
     assert!(!window.has_identifier());
 }
 
@@ -85,7 +89,7 @@ fn a_window_with_every_identifier_in_use_has_no_more() {
 fn freeing_twice_or_what_is_not_there_changes_nothing() {
     let mut window = Window::default();
     for _ in 0..3 {
-        window.push(QOS, None);
+        window.push(published());
     }
     window.free(packet_id(2));
     for id in [2, 4, 65_535, 100] {
@@ -97,5 +101,5 @@ fn freeing_twice_or_what_is_not_there_changes_nothing() {
     let all = window.take_all();
     assert_eq!(all.iter().map(|slot| matches!(slot, Slot::Free)).collect::<Vec<_>>(), [false, true, false]);
     assert_eq!((window.in_use(), window.first(), window.end()), (0, 3, 3));
-    assert_eq!(window.push(QOS, None).get(), 4);
+    assert_eq!(window.push(published()).get(), 4);
 }

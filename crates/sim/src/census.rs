@@ -68,6 +68,7 @@ fn refused(reason: RefuseReason) -> &'static str {
         RefuseReason::NotAuthorized => "refused: not_authorized",
         RefuseReason::RetainedFull => "refused: retained_full",
         RefuseReason::Repeated => "refused: repeated",
+        RefuseReason::StoreRefuses => "refused: store_refuses",
     }
 }
 

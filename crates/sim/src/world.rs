@@ -93,8 +93,7 @@ impl World {
         let counters = Arc::new(Counters::default());
         let limits = Arc::new(plan.limits.clone());
         let log = Arc::new(MemoryLog::default());
-        let broker = Broker::new(Arc::clone(&limits), Arc::clone(&counters), start)
-            .recording_to(Arc::clone(&log) as Arc<dyn aldis_store::Log>);
+        let broker = Broker::new(Arc::clone(&limits), Arc::clone(&counters), start);
         let expiries = (limits.session_expiry_default, limits.session_expiry_max);
         let mut watch = Watch::new(expiries, tells);
         watch.ground.retained_is_bounded = limits.retained_messages < usize::MAX

@@ -15,8 +15,10 @@ mod log;
 mod record;
 mod record_codec;
 pub mod scan;
+mod stage;
 
 pub use fold::{DeliveryState, Fold, OwedWill, SessionState, Standing, SubscriptionState, WillState};
 pub use gate::Gate;
-pub use log::{Bell, Log, MemoryLog, Sequence};
+pub use log::{Bell, Condition, Log, MemoryLog, Sequence};
 pub use record::{Origin, Put, Queue, Record, Wall, WillRecord};
+pub use stage::{Batch, Stage};

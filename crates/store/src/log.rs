@@ -19,8 +19,29 @@ pub trait Log: Send + Sync {
     /// Everything up to here is durable.
     fn committed(&self) -> Sequence;
 
-    /// Rings `bell` after every commit, from whatever thread it happens on.
+    /// Rings `bell` after every commit and every change of condition, from whatever thread it happens on. Bells that
+    /// were given before ring, too.
     fn on_commit(&self, bell: Bell);
+    /// Whether it takes records that need space.
+    fn condition(&self) -> Condition {
+        Condition::Good
+    }
+    /// Whether so much waits to be written that whoever makes more should slow down.
+    fn is_behind(&self) -> bool {
+        false
+    }
+}
+
+/// What a log can do at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// Everything.
+    #[default]
+    Good,
+    /// The disk is full: only records that free space are taken. It becomes good again by itself.
+    Full,
+    /// A write or a sync failed. Nothing is committed any more, until the broker is started anew.
+    Failed,
 }
 
 /// What a log calls after a commit.

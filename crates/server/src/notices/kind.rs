@@ -42,6 +42,8 @@ pub(crate) enum RefusedAs {
     NotAuthorized,
     /// The retained store is at a limit.
     RetainedFull,
+    /// The store takes nothing.
+    StoreRefuses,
 }
 
 impl Kind {
@@ -50,6 +52,7 @@ impl Kind {
         match reason {
             RefuseReason::NotAuthorized => Some(Kind::Publish(RefusedAs::NotAuthorized)),
             RefuseReason::RetainedFull => Some(Kind::Publish(RefusedAs::RetainedFull)),
+            RefuseReason::StoreRefuses => Some(Kind::Publish(RefusedAs::StoreRefuses)),
             RefuseReason::Repeated => None,
         }
     }
@@ -83,6 +86,9 @@ impl fmt::Display for Kind {
             }
             Kind::Publish(RefusedAs::RetainedFull) => {
                 f.write_str("refused: retained messages beyond a limit of the retained store")
+            }
+            Kind::Publish(RefusedAs::StoreRefuses) => {
+                f.write_str("refused: messages that the store does not take")
             }
             Kind::Subscribe(reason) => write!(f, "refused: filters of SUBSCRIBE ({})", reason.name()),
             Kind::Unsubscribe(reason) => write!(f, "refused: filters of UNSUBSCRIBE ({})", reason.name()),

@@ -9,7 +9,7 @@ use aldis_packet::{
 };
 use aldis_session::{
     ClientTerms, Counters, Identity, Limits, Memory, NoObserver, Offering, Outbound, Publication, Session,
-    Subscription, Wire, Workbench,
+    Stamp, Subscription, Wire, Workbench,
 };
 use aldis_topic::TopicFilter;
 use bytes::Bytes;
@@ -229,7 +229,7 @@ pub fn terms() -> ClientTerms {
 
 pub fn session(number: u64, client_id: &str, limits: &Limits) -> Arc<Session> {
     let outbound = Outbound::new(identity(client_id), terms(), Arc::new(limits.clone()));
-    Arc::new(Session::new(number, outbound))
+    Session::new(number, outbound)
 }
 
 pub fn subscription(session: &Arc<Session>, filter: &str, qos: QoS) -> Arc<Subscription> {
@@ -248,6 +248,7 @@ pub fn publication(topic: &str, payload: impl Into<Bytes>, qos: QoS) -> Publicat
         expires_at: None,
         publisher: None,
         memory: Memory::default(),
+        stamp: Stamp::default(),
     }
 }
 

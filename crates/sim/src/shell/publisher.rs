@@ -79,7 +79,7 @@ impl Publisher {
     }
 
     fn ask(&mut self, world: &World) -> Then {
-        let Some(Due { identity, publication }) = self.due.pop_front() else {
+        let Some(Due { identity, publication, .. }) = self.due.pop_front() else {
             let reply = world.question(Actor::Publisher);
             self.stage = Stage::Sending(Command::TakeDue { reply }, Box::new(Stage::Waiting(reply)));
             return Then::Again;

@@ -1,0 +1,83 @@
+//! What a broker begins with: the state that a store has kept, and the log that goes on from there.
+
+use crate::broker_handle::Reply;
+use aldis_broker::{Bodies, Broker};
+use aldis_session::{Counters, Journal, Memory, Publication, Rights, Stamp};
+use aldis_store::{Fold, Log, Put, Wall};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Reads all messages that a fold refers to, in whatever order is quick, and gives each to its argument.
+pub type ReadBodies = Box<dyn FnOnce(&mut dyn FnMut(&Put<'_>)) + Send>;
+
+/// State as a store has kept it.
+pub struct KeptState {
+    log: Arc<dyn Log>,
+    fold: Fold,
+    bodies: ReadBodies,
+}
+
+impl fmt::Debug for KeptState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptState").field("sessions", &self.fold.sessions.len()).finish_non_exhaustive()
+    }
+}
+
+impl KeptState {
+    /// The state that the records of `log` make, whose messages `bodies` reads.
+    #[must_use]
+    pub fn new(log: Arc<dyn Log>, fold: Fold, bodies: ReadBodies) -> KeptState {
+        KeptState { log, fold, bodies }
+    }
+
+    /// No state.
+    #[must_use]
+    pub fn empty(log: Arc<dyn Log>) -> KeptState {
+        KeptState::new(log, Fold::default(), Box::new(|_| {}))
+    }
+
+    /// Gives the state to a Broker.
+    pub(crate) fn restore(
+        self,
+        broker: Broker<Reply>,
+        rights: Option<&Arc<dyn Rights>>,
+        counters: &Arc<Counters>,
+        now: Instant,
+    ) -> (Broker<Reply>, Arc<Journal>, Arc<dyn Log>) {
+        let KeptState { log, fold, bodies } = self;
+        // Time never goes back: a clock that does makes nothing younger than it was.
+        let wall = wall_now().max(fold.clock);
+        let journal = Arc::new(Journal::new(Arc::clone(&log), fold.last_message, now, wall));
+        let mut broker = broker.recording_in(Arc::clone(&journal));
+        let mut known: Bodies = HashMap::new();
+        bodies(&mut |put| {
+            let publication = publication(put, &journal).counted(counters);
+            known.insert(put.message, Arc::new(publication));
+        });
+        broker.restore(&fold, &known, rights, now);
+        (broker, journal, log)
+    }
+}
+
+/// The time on the clock on the wall.
+pub(crate) fn wall_now() -> Wall {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(Wall::MAX)
+}
+
+fn publication(put: &Put<'_>, journal: &Journal) -> Publication {
+    Publication {
+        topic: Arc::from(put.topic),
+        payload: Bytes::copy_from_slice(put.payload),
+        properties: Bytes::copy_from_slice(put.properties),
+        qos: put.qos,
+        retain: put.retain,
+        expires_at: put.expires_at.and_then(|at| journal.instant(at)),
+        publisher: put.publisher.map(Arc::from),
+        memory: Memory::default(),
+        stamp: Stamp::known(put.message),
+    }
+}
