@@ -18,6 +18,18 @@ pub struct KeptState {
     log: Arc<dyn Log>,
     fold: Fold,
     bodies: ReadBodies,
+    close: Option<Close>,
+}
+
+/// Ends a log: everything that was recorded is on disk when it returns.
+pub(crate) type Close = Box<dyn FnOnce() + Send + Sync>;
+
+/// A Broker with its state.
+pub(crate) struct Restored {
+    pub(crate) broker: Broker<Reply>,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) close: Option<Close>,
 }
 
 impl fmt::Debug for KeptState {
@@ -30,7 +42,13 @@ impl KeptState {
     /// The state that the records of `log` make, whose messages `bodies` reads.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, fold: Fold, bodies: ReadBodies) -> KeptState {
-        KeptState { log, fold, bodies }
+        KeptState { log, fold, bodies, close: None }
+    }
+
+    /// The same state, whose log is ended by `close` when the server has stopped.
+    pub(crate) fn closed_by(mut self, close: Close) -> KeptState {
+        self.close = Some(close);
+        self
     }
 
     /// No state.
@@ -46,8 +64,8 @@ impl KeptState {
         rights: Option<&Arc<dyn Rights>>,
         counters: &Arc<Counters>,
         now: Instant,
-    ) -> (Broker<Reply>, Arc<Journal>, Arc<dyn Log>) {
-        let KeptState { log, fold, bodies } = self;
+    ) -> Restored {
+        let KeptState { log, fold, bodies, close } = self;
         // Time never goes back: a clock that does makes nothing younger than it was.
         let wall = wall_now().max(fold.clock);
         let journal = Arc::new(Journal::new(Arc::clone(&log), fold.last_message, now, wall));
@@ -58,7 +76,7 @@ impl KeptState {
             known.insert(put.message, Arc::new(publication));
         });
         broker.restore(&fold, &known, rights, now);
-        (broker, journal, log)
+        Restored { broker, journal, log, close }
     }
 }
 

@@ -50,6 +50,7 @@ mod reception;
 mod server;
 mod settings;
 mod snapshot;
+mod store;
 mod sys_topics;
 pub mod transport;
 mod trends;
@@ -59,12 +60,14 @@ pub use aldis_packet::{QoS, ReasonCode};
 pub use aldis_session::{
     Act, Counters, Denial, DropReason, FilterReason, Limits, RefuseReason, RetainedLimit, Rights, Verdict,
 };
+pub use aldis_store::{Cut, OpenError, Syncs};
 pub use kept_state::{KeptState, ReadBodies};
 pub use local::{SubscribeError, Subscriber};
 pub use passwords::{PasswordFile, PasswordFileError};
 pub use publisher::{Message, PublishError, Publisher};
 pub use server::{Server, ServerBuilder, StartError};
 pub use settings::{Authentication, DEFAULT_PORT, Listener, Settings};
+pub use store::{Found, open_store};
 
 /// Starts a task. Every task of the server ends with its connection or with the server.
 #[expect(clippy::disallowed_methods, reason = "the one place where the server starts tasks")]

@@ -11,7 +11,7 @@ use crate::clock::{self, Clock};
 use crate::commits::release_committed;
 use crate::drop_log::{self, DropLog};
 use crate::keep_alive::KeepAlive;
-use crate::kept_state::KeptState;
+use crate::kept_state::{Close, KeptState, Restored};
 use crate::listener;
 use crate::notices::Notices;
 use crate::observer::Log;
@@ -216,6 +216,8 @@ pub struct Server {
     metrics_address: Option<SocketAddr>,
     sys_interval: watch::Sender<std::time::Duration>,
     tasks: Vec<JoinHandle<()>>,
+    /// Ends the log of the store when nobody records any more.
+    close: Option<Close>,
     /// Where all this runs: a server may be dropped elsewhere.
     runtime: Handle,
 }
@@ -251,7 +253,7 @@ impl Server {
         let now = clock::now();
         let broker = Broker::new(Arc::clone(&limits), Arc::clone(&counters), now);
         let broker = broker.observed_by(Arc::clone(&observer) as _);
-        let (broker, journal, log) = state.restore(broker, rights.as_ref(), &counters, now);
+        let Restored { broker, journal, log, close } = state.restore(broker, rights.as_ref(), &counters, now);
         let (commands, received) = mpsc::channel(COMMANDS);
         let handle = BrokerHandle::new(commands, &broker, counters, journal, observer, rights, limits);
         let doors = Arc::new(Doors {
@@ -289,7 +291,7 @@ impl Server {
         );
         let settings = parking_lot::Mutex::new(settings);
         let runtime = Handle::current();
-        Ok(Server { doors, settings, addresses, metrics_address, sys_interval, tasks, runtime })
+        Ok(Server { doors, settings, addresses, metrics_address, sys_interval, tasks, close, runtime })
     }
 
     /// Where it listens; ports chosen by the system are filled in.
@@ -372,6 +374,7 @@ impl Server {
     fn stop(&mut self) -> JoinHandle<usize> {
         let doors = Arc::clone(&self.doors);
         let (deadline, tasks) = (self.settings.lock().shutdown_deadline, std::mem::take(&mut self.tasks));
+        let close = self.close.take();
         // The other half of the deadline is for the DISCONNECT and the end of the connection.
         let drain = u64::try_from(deadline.as_millis() / 2).unwrap_or(u64::MAX);
         doors.drain.store(drain, Relaxed);
@@ -391,8 +394,12 @@ impl Server {
                 // Over when this returns: who still has a publisher is told that the broker is gone.
                 let _ = task.await;
             }
-            // Nothing is refused or dropped any more.
+            // Nothing is refused, dropped or recorded any more.
             doors.write_held_back();
+            if let Some(close) = close {
+                // An error means that the runtime ends, and takes the broker with it.
+                let _ = tokio::task::spawn_blocking(close).await;
+            }
             cut_off
         })
     }

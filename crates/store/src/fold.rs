@@ -178,6 +178,12 @@ impl Fold {
         Some((found.place, found.length))
     }
 
+    /// All messages, with where the records with their bodies lie, in the order of their places.
+    #[must_use]
+    pub fn bodies(&self) -> Vec<(u64, Place, u32)> {
+        self.bodies_where(|_| true)
+    }
+
     /// Bytes of records in a segment that are still referred to.
     #[must_use]
     pub fn live_bytes(&self, segment: u64) -> u64 {
@@ -190,11 +196,15 @@ impl Fold {
         self.live.values().sum()
     }
 
-    /// The messages whose bodies lie in a segment, with the length of their records.
+    /// The messages whose bodies lie in a segment, in the order of their places.
     #[must_use]
     pub fn in_segment(&self, segment: u64) -> Vec<(u64, Place, u32)> {
-        let here = |message: &Message| message.length > 0 && message.place.segment == segment;
-        let found = self.messages.iter().filter(|(_, message)| here(message));
+        self.bodies_where(|place| place.segment == segment)
+    }
+
+    fn bodies_where(&self, is_meant: impl Fn(Place) -> bool) -> Vec<(u64, Place, u32)> {
+        let meant = |message: &Message| message.length > 0 && is_meant(message.place);
+        let found = self.messages.iter().filter(|(_, message)| meant(message));
         let mut found: Vec<_> = found.map(|(number, one)| (*number, one.place, one.length)).collect();
         found.sort_unstable_by_key(|(_, place, _)| *place);
         found

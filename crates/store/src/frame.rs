@@ -32,8 +32,8 @@ pub const HEADER: usize = 40;
 /// Frames begin and end at multiples of so many bytes.
 pub const ALIGNMENT: usize = 8;
 
-/// The most bytes of records in one frame: a commit with more is cut in several.
-pub const RECORDS: usize = 16 << 20;
+/// The most bytes of records in one frame: the largest packet of MQTT (256 MiB) as one record, and some more.
+pub const RECORDS: usize = 320 << 20;
 
 /// What a frame says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

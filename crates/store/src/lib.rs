@@ -8,6 +8,9 @@
 //! * [`frame`]: how records lie on disk, and [`scan`]: where a log on disk ends after a crash.
 
 mod codec;
+mod committer;
+mod disk;
+mod file_disk;
 mod fold;
 pub mod frame;
 mod gate;
@@ -15,10 +18,15 @@ mod log;
 mod record;
 mod record_codec;
 pub mod scan;
+mod segments;
 mod stage;
 
+pub use committer::{Committer, Errand, Syncs, apply};
+pub use disk::Disk;
+pub use file_disk::FileDisk;
 pub use fold::{DeliveryState, Fold, OwedWill, SessionState, Standing, SubscriptionState, WillState};
 pub use gate::Gate;
 pub use log::{Bell, Condition, Log, MemoryLog, Sequence};
 pub use record::{Origin, Put, Queue, Record, Wall, WillRecord};
+pub use segments::{CheckpointJob, Cut, OpenError, Opened, Preparation, Reader, SegmentLog, Space};
 pub use stage::{Batch, Stage};

@@ -125,6 +125,14 @@ impl Record<'_> {
         }
     }
 
+    /// The bytes of the record that `bytes` begin with, and what follows it; `None` if there is none.
+    #[must_use]
+    pub fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+        let mut rest = Rest(bytes);
+        rest.bytes()?;
+        bytes.split_at_checked(bytes.len() - rest.0.len())
+    }
+
     /// The record that `bytes` begin with, and what follows it; `None` if there is none.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {

@@ -1,0 +1,233 @@
+//! The store in a directory: opened at the start, written by a thread of its own while the broker runs, closed at the
+//! end.
+//!
+//! The committer's thread waits for nobody but the disk. What takes long there (filling segments with zeros, writing
+//! checkpoints) is done by a second thread. How the log lies on disk and what is to be done when is decided in
+//! `aldis-store`; here are only the threads, and the lines in the log that say what happens.
+
+use crate::clock;
+use crate::kept_state::{KeptState, wall_now};
+use aldis_store::frame::Salt;
+use aldis_store::{
+    Committer, Condition, Cut, Errand, FileDisk, Fold, Log, OpenError, Opened, Put, Reader, Record,
+    SegmentLog, Stage, Syncs, apply,
+};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long the committer waits for something before it looks after what else there is.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often a start that takes long says how far it is.
+const PROGRESS: Duration = Duration::from_secs(1);
+
+/// A thread that has ended its errand says so.
+enum Report {
+    Prepared(aldis_store::Preparation<FileDisk>, io::Result<()>),
+    Checkpointed(io::Result<()>),
+}
+
+/// What a start found in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Sessions.
+    pub sessions: usize,
+    /// Messages that wait for them or are in flight.
+    pub messages: usize,
+    /// Retained messages.
+    pub retained: usize,
+    /// What was at the end of the log and was never acknowledged, if there was something.
+    pub cut: Option<Cut>,
+}
+
+/// Opens the store in `directory`, which exists and belongs to this process, or makes one there. The state is for
+/// [`ServerBuilder::state`](crate::ServerBuilder::state); its log is written until that server has stopped.
+///
+/// # Errors
+/// The store cannot be read, is damaged, or was written by a newer Aldis.
+pub fn open_store(directory: &Path, syncs: Syncs) -> Result<(KeptState, Found), OpenError> {
+    let mut progress = Progress { said_at: clock::now(), records: 0 };
+    let disk = Arc::new(FileDisk::new(directory));
+    let fold = std::cell::RefCell::new(Fold::default());
+    let mut epoch = 0;
+    let Opened { log, cut } = SegmentLog::open(
+        disk,
+        Salt(crate::random::u64() as u32),
+        &mut |saved| {
+            let loaded = Fold::load(saved);
+            let is_known = loaded.is_some();
+            *fold.borrow_mut() = loaded.unwrap_or_default();
+            is_known
+        },
+        &mut |place, frame| {
+            let mut fold = fold.borrow_mut();
+            if frame.head.epoch != epoch {
+                // Whatever a life of the broker had begun and not closed when it ended.
+                fold.forget_open();
+                epoch = frame.head.epoch;
+            }
+            progress.count(u64::from(frame.head.records));
+            apply(&mut fold, frame.records, place)
+        },
+    )?;
+    let mut fold = fold.into_inner();
+    fold.forget_open();
+    let found = Found {
+        sessions: fold.sessions.len(),
+        messages: fold.messages(),
+        retained: fold.retained.len(),
+        cut,
+    };
+    let stage = Arc::new(Stage::default());
+    let reader = log.reader();
+    let committer = Committer::new(Arc::clone(&stage), log, fold.clone(), syncs);
+    let bodies = fold.bodies();
+    let thread = start(committer, Arc::clone(&stage))?;
+    let read = Box::new(move |give: &mut dyn FnMut(&Put<'_>)| read_bodies(&bodies, &reader, give));
+    let log: Arc<dyn Log> = Arc::clone(&stage) as _;
+    let state = KeptState::new(log, fold, read).closed_by(Box::new(move || {
+        stage.close();
+        // A thread that panicked has said so.
+        let _ = thread.join();
+    }));
+    Ok((state, found))
+}
+
+/// Says how far a start is that takes long.
+struct Progress {
+    said_at: Instant,
+    records: u64,
+}
+
+impl Progress {
+    fn count(&mut self, records: u64) {
+        self.records += records;
+        let now = clock::now();
+        if now.duration_since(self.said_at) >= PROGRESS {
+            self.said_at = now;
+            tracing::info!(target: "aldis", "reading the store: {} records so far", self.records);
+        }
+    }
+}
+
+/// Reads all bodies in the order of their places, many at once.
+fn read_bodies(
+    bodies: &[(u64, aldis_store::scan::Place, u32)],
+    reader: &Reader<FileDisk>,
+    give: &mut dyn FnMut(&Put<'_>),
+) {
+    /// Bytes read at once, if bodies lie close together.
+    const PIECE: usize = 4 << 20;
+    let mut rest = bodies;
+    while let Some((_, first, _)) = rest.first() {
+        let is_near = |(_, place, length): &(u64, aldis_store::scan::Place, u32)| {
+            place.segment == first.segment && place.offset + *length as usize <= first.offset + PIECE
+        };
+        let count = rest.iter().take_while(|body| is_near(body)).count().max(1);
+        let (near, behind) = rest.split_at(count);
+        let end = near.last().map_or(0, |(_, place, length)| place.offset + *length as usize);
+        match reader.read(*first, end - first.offset) {
+            Ok(bytes) => {
+                for (message, place, _) in near {
+                    let record = bytes.get(place.offset - first.offset..).and_then(Record::decode);
+                    match record {
+                        Some((Record::Put(put) | Record::Moved(put), _)) if put.message == *message => {
+                            give(&put)
+                        }
+                        _ => {
+                            tracing::error!(target: "aldis", "message {message} is not at {place:?}: it is lost")
+                        }
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::error!(target: "aldis", "{count} messages at {first:?} cannot be read: {error}");
+            }
+        }
+        rest = behind;
+    }
+}
+
+fn start(committer: Committer<FileDisk>, stage: Arc<Stage>) -> io::Result<JoinHandle<()>> {
+    let (errands, errands_given) = channel();
+    let (reports, reports_given) = channel();
+    let helper = std::thread::Builder::new().name("aldis-store-2".to_owned());
+    let helper = helper.spawn(move || run_errands(&errands_given, &reports))?;
+    std::thread::Builder::new().name("aldis-store".to_owned()).spawn(move || {
+        commit(committer, &stage, &errands, &reports_given);
+        drop(errands);
+        let _ = helper.join();
+    })
+}
+
+/// The second thread.
+fn run_errands(errands: &Receiver<Errand<FileDisk>>, reports: &Sender<Report>) {
+    while let Ok(errand) = errands.recv() {
+        let report = match errand {
+            Errand::Prepare(mut preparation) => {
+                let result = preparation.run();
+                Report::Prepared(preparation, result)
+            }
+            Errand::Checkpoint(mut job) => Report::Checkpointed(job.run()),
+        };
+        if reports.send(report).is_err() {
+            return;
+        }
+    }
+}
+
+/// The committer's thread.
+fn commit(
+    mut committer: Committer<FileDisk>,
+    stage: &Stage,
+    errands: &Sender<Errand<FileDisk>>,
+    reports: &Receiver<Report>,
+) {
+    let mut was = Condition::Good;
+    loop {
+        match committer.run_once(PATIENCE, wall_now) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::error!(
+                    target: "aldis",
+                    "the store has failed: {error}; nothing that has to be kept is acknowledged any more: see to the disk and start Aldis anew"
+                );
+                return;
+            }
+        }
+        while let Ok(report) = reports.try_recv() {
+            match report {
+                Report::Prepared(preparation, result) => committer.prepared(preparation, result),
+                Report::Checkpointed(Ok(())) => committer.checkpointed(),
+                Report::Checkpointed(Err(error)) => {
+                    tracing::warn!(target: "aldis", "a checkpoint of the store could not be written: {error}");
+                    committer.checkpoint_failed();
+                }
+            }
+        }
+        while let Some(errand) = committer.errand() {
+            // The other thread ends after this one.
+            let _ = errands.send(errand);
+        }
+        was = say(was, stage.condition());
+    }
+}
+
+/// Says that the disk is full, and that it is no longer.
+fn say(was: Condition, is: Condition) -> Condition {
+    match (was, is) {
+        (Condition::Good, Condition::Full) => tracing::warn!(
+            target: "aldis",
+            "the disk of the store is full: messages that have to be kept are refused until there is space"
+        ),
+        (Condition::Full, Condition::Good) => {
+            tracing::info!(target: "aldis", "the store has space again: messages are kept as before");
+        }
+        _ => {}
+    }
+    is
+}

@@ -1,0 +1,310 @@
+//! The committer: takes what is staged, writes it, syncs, and says so; keeps the fold, and the log short.
+//!
+//! It is run by one thread ([`Committer::run_once`] in a loop) and waits for nobody but the disk. What it does after a
+//! commit is off everybody's way: the records go into the fold, segments that nothing refers to are freed, bodies that
+//! are still needed are copied out of segments that are mostly dead, and now and then the fold becomes a checkpoint.
+
+use crate::disk::Disk;
+use crate::fold::Fold;
+use crate::log::{Condition, Sequence};
+use crate::record::{Put, Record, Wall};
+use crate::scan::Place;
+use crate::segments::{CheckpointJob, Preparation, SegmentLog, Space};
+use crate::stage::{Batch, Stage};
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes of records in one frame: a batch with more is cut.
+const FRAME: usize = 4 << 20;
+/// Bytes of the log after which the first checkpoint is made, and the least between two of them.
+const CHECKPOINT_AFTER: u64 = 4 << 20;
+/// Bytes of bodies that are copied beside one commit.
+const COPIED_AT_ONCE: usize = 256 << 10;
+/// Bytes on disk beyond twice what is live before bodies are copied.
+const SPARE: u64 = 8 << 20;
+/// How often the time is written down while anything is.
+const CLOCK: Wall = 10_000;
+
+/// Work that another thread is to do.
+pub enum Errand<D: Disk> {
+    /// A segment is prepared.
+    Prepare(Preparation<D>),
+    /// A checkpoint is written.
+    Checkpoint(CheckpointJob<D>),
+}
+
+/// When what is written counts as durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syncs {
+    /// When it is synced, at every commit.
+    Always,
+    /// When it is handed to the system; it is synced this often.
+    Every(Duration),
+}
+
+/// Writes the log.
+pub struct Committer<D: Disk> {
+    stage: Arc<Stage>,
+    segments: SegmentLog<D>,
+    fold: Fold,
+    syncs: Syncs,
+    synced_at: Wall,
+    /// Written and not synced.
+    owes_sync: bool,
+    /// When the time was last written down.
+    clock_at: Wall,
+    /// Bytes written since the last checkpoint was begun, and how long that one was.
+    since_checkpoint: u64,
+    last_checkpoint: u64,
+    /// A checkpoint is being written.
+    is_writing: bool,
+    /// Bodies that are copied next, out of segments that are mostly dead.
+    to_copy: VecDeque<(u64, Place, u32)>,
+    /// The committer has nothing to write, and the log says so.
+    is_idle: bool,
+}
+
+impl<D: Disk> Committer<D> {
+    /// A committer of what is staged at `stage`, behind `segments`, whose records so far make `fold`.
+    pub fn new(stage: Arc<Stage>, segments: SegmentLog<D>, fold: Fold, syncs: Syncs) -> Committer<D> {
+        Committer {
+            stage,
+            segments,
+            fold,
+            syncs,
+            synced_at: 0,
+            owes_sync: false,
+            clock_at: 0,
+            since_checkpoint: 0,
+            last_checkpoint: 0,
+            is_writing: false,
+            to_copy: VecDeque::new(),
+            is_idle: false,
+        }
+    }
+
+    /// The state that is committed.
+    pub fn fold(&self) -> &Fold {
+        &self.fold
+    }
+
+    /// Waits at most so long for something to be staged and commits it, at the time `wall`. False when the stage is
+    /// closed and everything is written.
+    ///
+    /// # Errors
+    /// The disk failed. The log is at its end: nothing is committed any more.
+    pub fn run_once(&mut self, at_most: Duration, wall: impl FnOnce() -> Wall) -> io::Result<bool> {
+        let batch = self.stage.take(at_most);
+        let wall = wall();
+        let done = match batch {
+            None => self.close().map(|()| false),
+            Some(batch) if batch.records.is_empty() => self.rest(wall).map(|()| true),
+            Some(batch) => self.commit(batch, wall).map(|()| true),
+        };
+        if done.is_err() {
+            self.stage.set_condition(Condition::Failed);
+        }
+        done
+    }
+
+    /// Writes a batch, makes it durable, says so, and takes it into the fold.
+    fn commit(&mut self, mut batch: Batch, wall: Wall) -> io::Result<()> {
+        self.is_idle = false;
+        if wall > self.clock_at.saturating_add(CLOCK) {
+            self.clock_at = wall;
+            Record::Clock { at: wall }.encode(&mut batch.records);
+        }
+        self.copy_some(&mut batch.records)?;
+        let mut frames = Vec::new();
+        let mut rest = &batch.records[..];
+        while !rest.is_empty() {
+            let (frame, count, behind) = cut(rest);
+            let place = self.segments.append(frame, count)?;
+            frames.push((place, frame));
+            rest = behind;
+        }
+        self.make_durable(batch.last, wall)?;
+        for (place, frame) in frames {
+            apply(&mut self.fold, frame, place);
+        }
+        self.since_checkpoint += batch.records.len() as u64;
+        self.stage.give_back(batch.records);
+        self.tidy();
+        Ok(())
+    }
+
+    fn make_durable(&mut self, last: Sequence, wall: Wall) -> io::Result<()> {
+        self.owes_sync = true;
+        match self.syncs {
+            Syncs::Always => self.sync(wall)?,
+            Syncs::Every(_) => self.sync_in_time(wall)?,
+        }
+        self.stage.commit(last);
+        Ok(())
+    }
+
+    fn sync(&mut self, wall: Wall) -> io::Result<()> {
+        self.segments.sync()?;
+        (self.owes_sync, self.synced_at) = (false, wall);
+        Ok(())
+    }
+
+    fn sync_in_time(&mut self, wall: Wall) -> io::Result<()> {
+        let Syncs::Every(interval) = self.syncs else { return Ok(()) };
+        let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        let is_due = wall < self.synced_at || wall - self.synced_at >= interval;
+        if self.owes_sync && is_due { self.sync(wall) } else { Ok(()) }
+    }
+
+    /// Nothing came for a while.
+    fn rest(&mut self, wall: Wall) -> io::Result<()> {
+        self.sync_in_time(wall)?;
+        if !self.is_idle && !self.owes_sync {
+            // What was written last is known to be synced from now on.
+            self.segments.idle()?;
+            self.is_idle = true;
+        }
+        self.segments.try_again();
+        self.tidy();
+        Ok(())
+    }
+
+    /// The broker stops: what was written is synced, and a start need not read much of it.
+    fn close(&mut self) -> io::Result<()> {
+        if self.owes_sync {
+            self.segments.sync()?;
+        }
+        self.segments.idle()?;
+        if self.since_checkpoint > CHECKPOINT_AFTER / 4 {
+            let mut job = self.checkpoint();
+            job.run()?;
+            self.checkpointed();
+        }
+        Ok(())
+    }
+
+    // ---- keeping the log short ----
+
+    /// Frees segments, and says whether there is space.
+    fn tidy(&mut self) {
+        let fold = &self.fold;
+        if !self.owes_sync {
+            // What makes a body dead is durable.
+            self.segments.free(&|segment| fold.live_bytes(segment) > 0);
+        }
+        self.stage.set_condition(match self.segments.space() {
+            Space::Enough => Condition::Good,
+            Space::Low => Condition::Full,
+        });
+    }
+
+    /// Work for another thread, if there is some: at most one preparation and one checkpoint at a time.
+    pub fn errand(&mut self) -> Option<Errand<D>> {
+        if let Some(preparation) = self.segments.preparation() {
+            return Some(Errand::Prepare(preparation));
+        }
+        let due = self.since_checkpoint > CHECKPOINT_AFTER.max(3 * self.last_checkpoint);
+        let many = self.segments.bytes() > 2 * self.fold.all_live_bytes() + SPARE
+            && self.since_checkpoint > CHECKPOINT_AFTER.max(self.last_checkpoint);
+        if !self.is_writing && (due || many) {
+            return Some(Errand::Checkpoint(self.checkpoint()));
+        }
+        None
+    }
+
+    fn checkpoint(&mut self) -> CheckpointJob<D> {
+        let mut saved = Vec::new();
+        self.fold.save(&mut saved);
+        (self.since_checkpoint, self.last_checkpoint) = (0, saved.len() as u64);
+        self.is_writing = true;
+        self.segments.checkpoint(saved)
+    }
+
+    /// The checkpoint is on disk.
+    pub fn checkpointed(&mut self) {
+        self.is_writing = false;
+        self.segments.checkpointed();
+        self.choose_what_to_copy();
+        self.tidy();
+    }
+
+    /// The checkpoint could not be written: there is another time.
+    pub fn checkpoint_failed(&mut self) {
+        self.is_writing = false;
+        self.segments.give_up_reserve();
+    }
+
+    /// A segment is prepared.
+    pub fn prepared(&mut self, preparation: Preparation<D>, result: io::Result<()>) {
+        self.segments.prepared(preparation, result);
+        self.tidy();
+    }
+
+    /// Bodies in the segment with the least of them are copied, if much of the disk is used for little.
+    fn choose_what_to_copy(&mut self) {
+        let live = self.fold.all_live_bytes();
+        if !self.to_copy.is_empty() || self.segments.bytes() <= 2 * live + SPARE {
+            return;
+        }
+        let fold = &self.fold;
+        let candidates = self.segments.before_checkpoint();
+        let emptiest = candidates.filter(|(number, _)| fold.live_bytes(*number) > 0);
+        let emptiest = emptiest.min_by_key(|(number, size)| fold.live_bytes(*number) * 1000 / (*size).max(1));
+        if let Some((number, size)) = emptiest
+            && fold.live_bytes(number) < size / 2
+        {
+            self.to_copy = fold.in_segment(number).into();
+        }
+    }
+
+    /// Adds copies of bodies to a batch.
+    fn copy_some(&mut self, records: &mut Vec<u8>) -> io::Result<()> {
+        let until = records.len() + COPIED_AT_ONCE;
+        while records.len() < until {
+            let Some((message, place, length)) = self.to_copy.pop_front() else { break };
+            // It may be gone by now, or moved.
+            if self.fold.body(message) != Some((place, length)) {
+                continue;
+            }
+            let bytes = self.segments.reader().read(place, length as usize)?;
+            match Record::decode(&bytes) {
+                Some((Record::Put(put) | Record::Moved(put), _)) if put.message == message => {
+                    Record::Moved(Put { origin: crate::record::Origin::Nothing, ..put }).encode(records);
+                }
+                _ => {
+                    let what = format!("the record at {place:?} is not message {message}");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// As many records as fit into a frame, how many that is, and the rest.
+fn cut(records: &[u8]) -> (&[u8], u32, &[u8]) {
+    let (mut rest, mut count) = (records, 0);
+    while let Some((_, behind)) = Record::split(rest) {
+        let length = records.len() - behind.len();
+        if count > 0 && length > FRAME {
+            break;
+        }
+        (rest, count) = (behind, count + 1);
+    }
+    let (frame, rest) = records.split_at(records.len() - rest.len());
+    (frame, count, rest)
+}
+
+/// Takes the records of a frame into a fold, whose records begin at `place`; false if one of them is unknown.
+pub fn apply(fold: &mut Fold, records: &[u8], place: Place) -> bool {
+    let mut rest = records;
+    while let Some((record, behind)) = Record::decode(rest) {
+        let offset = place.offset + (records.len() - rest.len());
+        let length = u32::try_from(rest.len() - behind.len()).unwrap_or(u32::MAX);
+        fold.apply(&record, Place { offset, ..place }, length);
+        rest = behind;
+    }
+    rest.is_empty()
+}

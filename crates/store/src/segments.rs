@@ -1,0 +1,354 @@
+//! The log on disk: segments, one behind the other, and the checkpoint that a start begins with.
+//!
+//! A segment is a file that is full of zeros, or of what an earlier segment held, before anything of it counts: so a
+//! commit changes no metadata, which is worth several times its speed. Frames are written one behind the other; a frame
+//! that does not fit begins the next segment. Segments before the checkpoint hold nothing but bodies of messages that
+//! something still refers to; when nothing does they are used again.
+//!
+//! Pure over a [`Disk`], and run by one thread. What takes long (filling a segment with zeros, writing a checkpoint) is
+//! a job that another thread may do ([`Preparation`], [`CheckpointJob`]).
+
+mod jobs;
+mod opening;
+
+use crate::disk::Disk;
+use crate::frame::{self, Head, Salt};
+use crate::scan::Place;
+pub use jobs::{CheckpointJob, Preparation};
+pub use opening::{Cut, OpenError, Opened};
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+/// Size of the first segment, and the unit of all sizes.
+const SMALLEST: u64 = 256 << 10;
+/// Sizes double from one segment to the next up to this,
+const LARGE: u64 = 16 << 20;
+/// and in a store of so many bytes up to that.
+const MUCH: u64 = 512 << 20;
+const LARGEST: u64 = 64 << 20;
+/// Segments that are kept for what frees space when the disk is full.
+const RESERVE: usize = 4;
+/// Segments beyond them that wait to be used.
+const SPARE: usize = 2;
+
+/// The name of a segment.
+fn segment_name(number: u64) -> String {
+    format!("segment-{number:016x}")
+}
+
+/// A file of a segment.
+struct Segment<D: Disk> {
+    file: Arc<D::File>,
+    size: u64,
+}
+
+/// A file that is to become a segment.
+struct Ready<D: Disk> {
+    name: String,
+    file: Arc<D::File>,
+    size: u64,
+}
+
+/// Whether there is space for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Space {
+    /// There is.
+    Enough,
+    /// Only for what frees space: the disk is full, and the reserve is all there is.
+    Low,
+}
+
+/// The files of all segments, by number.
+type Files<D> = Arc<RwLock<BTreeMap<u64, Arc<<D as Disk>::File>>>>;
+
+/// Reads bodies of messages, on any thread.
+pub struct Reader<D: Disk> {
+    disk: Arc<D>,
+    files: Files<D>,
+}
+
+impl<D: Disk> Clone for Reader<D> {
+    fn clone(&self) -> Reader<D> {
+        Reader { disk: Arc::clone(&self.disk), files: Arc::clone(&self.files) }
+    }
+}
+
+impl<D: Disk> Reader<D> {
+    /// The `length` bytes at a place.
+    ///
+    /// # Errors
+    /// What the disk says; `NotFound` if there is no such segment any more.
+    pub fn read(&self, place: Place, length: usize) -> io::Result<Vec<u8>> {
+        let file = self.files.read().get(&place.segment).map(Arc::clone);
+        let file = file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let mut bytes = vec![0; length];
+        self.disk.read_at(&file, &mut bytes, place.offset as u64)?;
+        Ok(bytes)
+    }
+}
+
+/// The log on disk.
+pub struct SegmentLog<D: Disk> {
+    disk: Arc<D>,
+    salt: Salt,
+    epoch: u32,
+    /// All segments that count, the current one included.
+    segments: BTreeMap<u64, Segment<D>>,
+    files: Files<D>,
+    current: u64,
+    /// Where the next frame goes in the current one.
+    end: u64,
+    next_index: u64,
+    synced: u64,
+    /// Written and not synced.
+    owes_sync: bool,
+    /// The last frame says that all before it is synced.
+    is_marked: bool,
+    /// Ascending by size.
+    ready: Vec<Ready<D>>,
+    is_preparing: bool,
+    prepared: u64,
+    /// The disk had no room for the last preparation.
+    no_room: bool,
+    /// Where the records begin that the last checkpoint does not hold, and of the one that is being written.
+    checkpoint_at: u64,
+    next_checkpoint_at: u64,
+    has_failed: bool,
+    encoded: Vec<u8>,
+}
+
+impl<D: Disk> SegmentLog<D> {
+    /// Writes a frame with `count` records; answers where they begin. It is durable after the next
+    /// [`SegmentLog::sync`].
+    ///
+    /// # Errors
+    /// What the disk says. It is final.
+    pub fn append(&mut self, records: &[u8], count: u32) -> io::Result<Place> {
+        self.not_failed()?;
+        let done = self.write(records, count);
+        self.has_failed |= done.is_err();
+        done
+    }
+
+    fn write(&mut self, records: &[u8], count: u32) -> io::Result<Place> {
+        let size = frame::size(records.len()) as u64;
+        if self.end + size > self.segments.get(&self.current).map_or(0, |segment| segment.size) {
+            self.next_segment(size)?;
+        }
+        let head = Head { epoch: self.epoch, index: self.next_index, synced: self.synced, records: count };
+        let mut encoded = std::mem::take(&mut self.encoded);
+        encoded.clear();
+        frame::encode(head, records, self.salt, &mut encoded);
+        let Some(segment) = self.segments.get(&self.current) else { return Err(gone()) };
+        let written = self.disk.write_at(&segment.file, &encoded, self.end);
+        self.encoded = encoded;
+        written?;
+        let offset = usize::try_from(self.end).unwrap_or(usize::MAX) + frame::HEADER;
+        self.end += size;
+        self.next_index += 1;
+        (self.owes_sync, self.is_marked) = (true, false);
+        Ok(Place { segment: self.current, offset })
+    }
+
+    /// Makes everything durable that was written; answers the last index of it.
+    ///
+    /// # Errors
+    /// What the disk says. It is final: nobody knows what a disk has kept that could not sync once.
+    pub fn sync(&mut self) -> io::Result<u64> {
+        self.not_failed()?;
+        let done = self.sync_current();
+        self.has_failed |= done.is_err();
+        done.map(|()| self.synced)
+    }
+
+    fn sync_current(&mut self) -> io::Result<()> {
+        if self.owes_sync {
+            let Some(segment) = self.segments.get(&self.current) else { return Err(gone()) };
+            self.disk.sync_data(&segment.file)?;
+            self.owes_sync = false;
+        }
+        self.synced = self.next_index - 1;
+        Ok(())
+    }
+
+    /// Says in the log that all of it is synced, if nothing says so yet.
+    ///
+    /// # Errors
+    /// What the disk says. It is final.
+    pub fn idle(&mut self) -> io::Result<()> {
+        if self.is_marked {
+            return Ok(());
+        }
+        self.sync()?;
+        self.append(&[], 0)?;
+        self.sync()?;
+        self.is_marked = true;
+        Ok(())
+    }
+
+    fn not_failed(&self) -> io::Result<()> {
+        if self.has_failed {
+            return Err(io::Error::other("the log failed before"));
+        }
+        Ok(())
+    }
+
+    /// Index of the last frame.
+    #[must_use]
+    pub fn last_index(&self) -> u64 {
+        self.next_index - 1
+    }
+
+    /// Bytes of all files of segments.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let ready: u64 = self.ready.iter().map(|ready| ready.size).sum();
+        self.segments.values().map(|segment| segment.size).sum::<u64>() + ready
+    }
+
+    /// Something that reads bodies.
+    #[must_use]
+    pub fn reader(&self) -> Reader<D> {
+        Reader { disk: Arc::clone(&self.disk), files: Arc::clone(&self.files) }
+    }
+
+    /// The segments before the checkpoint, with their sizes.
+    pub fn before_checkpoint(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.segments.range(..self.checkpoint_at).map(|(number, segment)| (*number, segment.size))
+    }
+
+    // ---- segments ----
+
+    /// The size that the next segment has.
+    fn next_size(&self) -> u64 {
+        let limit = if self.bytes() > MUCH { LARGEST } else { LARGE };
+        let current = self.segments.get(&self.current).map_or(SMALLEST / 2, |segment| segment.size);
+        (2 * current).clamp(SMALLEST, limit)
+    }
+
+    /// Begins a segment that holds a frame of this size: the largest that is ready, beyond the reserve if the disk has
+    /// room.
+    fn next_segment(&mut self, size: u64) -> io::Result<()> {
+        self.sync_current()?;
+        let fits = |ready: &Ready<D>| ready.size >= size;
+        if !self.ready.last().is_some_and(fits) || (self.ready.len() <= RESERVE && !self.no_room) {
+            let mut preparation = self.prepare(self.next_size().max(size.next_multiple_of(SMALLEST)));
+            let result = preparation.run();
+            self.prepared(preparation, result);
+        }
+        let ready = self.ready.pop_if(|ready| fits(ready)).ok_or_else(full)?;
+        self.current += 1;
+        self.disk.rename(&ready.name, &segment_name(self.current))?;
+        self.disk.sync_names()?;
+        self.files.write().insert(self.current, Arc::clone(&ready.file));
+        self.segments.insert(self.current, Segment { file: ready.file, size: ready.size });
+        self.end = 0;
+        Ok(())
+    }
+
+    fn prepare(&mut self, size: u64) -> Preparation<D> {
+        self.prepared += 1;
+        Preparation::new(Arc::clone(&self.disk), format!("spare-{:016x}", self.prepared), size)
+    }
+
+    /// A segment to be prepared, if one is wanted and no other is under way. It comes back by
+    /// [`SegmentLog::prepared`].
+    pub fn preparation(&mut self) -> Option<Preparation<D>> {
+        if self.is_preparing || self.no_room || self.ready.len() > RESERVE {
+            return None;
+        }
+        self.is_preparing = true;
+        let size = self.next_size();
+        Some(self.prepare(size))
+    }
+
+    /// A preparation is done, or the disk had no room for it.
+    pub fn prepared(&mut self, preparation: Preparation<D>, result: io::Result<()>) {
+        self.is_preparing = false;
+        self.no_room = result.is_err();
+        if let Some((name, file, size)) = preparation.into_ready().filter(|_| result.is_ok()) {
+            self.add_ready(Ready { name, file, size });
+        }
+    }
+
+    fn add_ready(&mut self, ready: Ready<D>) {
+        let place = self.ready.partition_point(|other| other.size < ready.size);
+        self.ready.insert(place, ready);
+    }
+
+    /// Looks again whether the disk has room.
+    pub fn try_again(&mut self) {
+        self.no_room = false;
+    }
+
+    /// Gives up a part of the reserve, for a checkpoint that found no room.
+    pub fn give_up_reserve(&mut self) {
+        for _ in 0..RESERVE / 2 {
+            if let Some(ready) = self.ready.pop() {
+                let _ = self.disk.remove(&ready.name);
+            }
+        }
+        self.no_room = true;
+    }
+
+    /// Whether there is space for more.
+    #[must_use]
+    pub fn space(&self) -> Space {
+        if self.no_room && self.ready.len() <= RESERVE { Space::Low } else { Space::Enough }
+    }
+
+    /// Segments before the checkpoint that hold nothing which `is_live` are used again, or removed if there are enough
+    /// of them.
+    pub fn free(&mut self, is_live: &dyn Fn(u64) -> bool) {
+        let before = self.segments.range(..self.checkpoint_at);
+        let dead: Vec<u64> = before.map(|(number, _)| *number).filter(|number| !is_live(*number)).collect();
+        for number in dead {
+            let Some(segment) = self.segments.remove(&number) else { continue };
+            self.files.write().remove(&number);
+            let is_wanted = self.ready.len() < RESERVE + SPARE;
+            if is_wanted && 2 * segment.size >= self.next_size().min(segment.size * 4) {
+                self.add_ready(Ready { name: segment_name(number), file: segment.file, size: segment.size });
+            } else {
+                // What cannot be removed now is at the next start.
+                let _ = self.disk.remove(&segment_name(number));
+            }
+        }
+        if self.ready.len() > RESERVE {
+            self.no_room = false;
+        }
+    }
+
+    // ---- checkpoints ----
+
+    /// A checkpoint of the state up to the last frame, to be written by [`CheckpointJob::run`] and reported by
+    /// [`SegmentLog::checkpointed`].
+    pub fn checkpoint(&mut self, state: Vec<u8>) -> CheckpointJob<D> {
+        self.next_checkpoint_at = self.current;
+        CheckpointJob::new(
+            Arc::clone(&self.disk),
+            self.salt,
+            jobs::CheckpointHead {
+                index: self.last_index(),
+                epoch: self.epoch,
+                segment: self.current,
+                offset: self.end,
+            },
+            state,
+        )
+    }
+
+    /// The checkpoint that was begun last is on disk, and earlier ones are not needed.
+    pub fn checkpointed(&mut self) {
+        self.checkpoint_at = self.next_checkpoint_at;
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other("the current segment is gone")
+}
+
+fn full() -> io::Error {
+    io::Error::from(io::ErrorKind::StorageFull)
+}
