@@ -76,11 +76,12 @@ impl Journal {
         self.messages.fetch_add(1, Relaxed) + 1
     }
 
-    /// An instant on the clock on the wall.
+    /// An instant on the clock on the wall, rounded up: nothing that is counted from it happens too early.
     #[must_use]
     pub fn wall(&self, at: Instant) -> Wall {
         let (instant, wall) = self.anchor;
-        let millis = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let up = |duration: Duration| duration.as_nanos().div_ceil(1_000_000);
+        let millis = |duration: Duration| u64::try_from(up(duration)).unwrap_or(u64::MAX);
         match at.checked_duration_since(instant) {
             Some(since) => wall.saturating_add(millis(since)),
             None => wall.saturating_sub(millis(instant.duration_since(at))),

@@ -33,6 +33,10 @@ pub enum Actor {
     Sweep,
     /// Somebody stops the machine for seconds.
     Standstill,
+    /// The committer of the log.
+    Commit,
+    /// Whoever lets those go on that wait for a commit.
+    Release,
 }
 
 /// How an actor stands towards the agenda.

@@ -104,6 +104,8 @@ pub struct Conn {
     pub goodbye: Option<Goodbye>,
     /// DISCONNECT of the broker was written.
     pub farewell: bool,
+    /// The broker crashed when the end of it was not on disk yet: it may have happened or not.
+    pub is_uncertain: bool,
     pub wishes: BTreeMap<u16, Wish>,
     /// Messages without a payload, in the order in which the client sends them.
     pub empties: VecDeque<usize>,
@@ -136,6 +138,7 @@ impl Conn {
             detached: None,
             goodbye: None,
             farewell: false,
+            is_uncertain: false,
             wishes: BTreeMap::new(),
             empties: VecDeque::new(),
             up_aliases: BTreeMap::new(),
@@ -363,6 +366,28 @@ impl Ground {
             .iter()
             .rev()
             .any(|conn| conn.client == client && conn.connack_at.is_some() && conn.detached.is_none())
+    }
+
+    /// The broker has crashed, and is there again; what is not on disk since `whole_at` may have happened or not.
+    pub fn crash(&mut self, whole_at: Time) {
+        let now = self.now;
+        self.tick();
+        for conn in &mut self.conns {
+            if conn.attached.is_some() && conn.detached.is_none_or(|at| at >= whole_at) {
+                conn.is_uncertain = conn.goodbye.is_some() || conn.detached.is_some();
+                if conn.expiry == 0 && conn.detached.is_none() {
+                    // It is not kept.
+                    conn.will = None;
+                }
+                conn.detached = Some(now);
+            }
+            // Its session may be on disk, and its answer not on its way.
+            conn.is_uncertain |= conn.has_connect && conn.attached.is_none();
+            conn.unhandled.clear();
+        }
+        for life in &mut self.lives {
+            life.subs.iter_mut().for_each(|sub| sub.is_done = false);
+        }
     }
 
     /// Names a client in words.

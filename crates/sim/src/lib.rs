@@ -11,6 +11,7 @@
 pub mod agenda;
 pub mod census;
 pub mod checkers;
+pub mod disk;
 #[cfg(feature = "planted-faults")]
 pub mod faults;
 pub mod ground;
@@ -25,6 +26,7 @@ pub mod seams;
 pub mod shell;
 pub mod shrink;
 pub mod stage;
+pub mod store;
 pub mod tap;
 pub mod watch;
 pub mod wire;

@@ -31,11 +31,12 @@ pub enum Feature {
     Qos0,
     Qos2,
     Rights,
+    Store,
 }
 
 impl Feature {
     /// All of them, with the names that the command line knows.
-    pub const ALL: [(Feature, &'static str); 20] = [
+    pub const ALL: [(Feature, &'static str); 21] = [
         (Feature::Wills, "wills"),
         (Feature::Shared, "shared"),
         (Feature::Retained, "retained"),
@@ -56,6 +57,7 @@ impl Feature {
         (Feature::Qos0, "qos0"),
         (Feature::Qos2, "qos2"),
         (Feature::Rights, "rights"),
+        (Feature::Store, "store"),
     ];
 
     /// Its name.
@@ -118,6 +120,19 @@ pub struct Plan {
     pub commands: usize,
     /// In so many chances others come in between; 0 is never.
     pub meanwhile_in: usize,
+    /// Whether the broker keeps its state on a disk, and what becomes of it.
+    pub store: Option<Disasters>,
+}
+
+/// What becomes of a broker that keeps its state on a disk.
+#[derive(Debug, Clone)]
+pub struct Disasters {
+    /// How often it crashes, at the most.
+    pub crashes: usize,
+    /// In so many steps it does.
+    pub crash_in: usize,
+    /// In so many commits the disk cannot sync.
+    pub sync_fails_in: usize,
 }
 
 impl Plan {
@@ -131,6 +146,13 @@ impl Plan {
         let steps = 500 + random.below(300);
         let meanwhile_in = random.pick(&[2, 4, 10]);
         let shares_much = random.one_in(4) && has(Feature::Shared);
+        let mut of_store = Random::new(seed, 3);
+        let store = (of_store.one_in(2) && has(Feature::Store)).then(|| Disasters {
+            crashes: of_store.below(4),
+            crash_in: of_store.pick(&[60, 150, 400]),
+            sync_fails_in: of_store.pick(&[usize::MAX, usize::MAX, usize::MAX, 40]),
+        });
+        let shares_much = shares_much && store.is_none();
         Plan {
             seed,
             limits,
@@ -139,13 +161,16 @@ impl Plan {
             shares_much,
             commands: 1 + random.below(4),
             meanwhile_in: if has(Feature::Meanwhile) { meanwhile_in } else { 0 },
+            store,
             cut,
         }
     }
 
     /// Whether something happens in this run.
     pub fn has(&self, feature: Feature) -> bool {
-        !self.cut.features.contains(&feature)
+        // The queues of shared subscriptions are not on disk yet.
+        let is_possible = feature != Feature::Shared || self.store.is_none();
+        is_possible && !self.cut.features.contains(&feature)
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Fact<'a> {
     WillDue { message: usize },
     /// A will was offered to all that subscribe.
     WillRouted { message: usize },
+    /// The broker is about to crash.
+    Crashes(&'a Figures<'a>),
     /// A step is over.
     Calm(&'a Figures<'a>),
     /// Everybody was there and has read and acknowledged everything.

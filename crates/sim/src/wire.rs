@@ -103,6 +103,16 @@ impl Link {
         pipes.down.clear();
     }
 
+    /// The broker is gone, with whatever it had not read; what it wrote may arrive or not.
+    pub fn crash(&self, arrives: bool) {
+        let mut pipes = self.pipes();
+        pipes.broker_done = true;
+        pipes.up.clear();
+        if !arrives {
+            pipes.down.clear();
+        }
+    }
+
     /// There is room without end from now on.
     pub fn widen(&self) {
         self.pipes().room = usize::MAX;

@@ -7,10 +7,12 @@
 mod calls;
 mod commands;
 mod connections;
+mod crash;
 mod end;
 mod knowledge;
 
 use crate::agenda::{Actor, Agenda, MILLI, SECOND, Time};
+use crate::disk::SimDisk;
 use crate::model::client::Client;
 use crate::plan::{Feature, Plan};
 use crate::random::Random;
@@ -21,10 +23,11 @@ use crate::shell::desk;
 use crate::shell::keep_alive::Heard;
 use crate::shell::publisher::Publisher;
 use crate::shell::{Interest, Then};
+use crate::store::Store;
 use crate::watch::Watch;
 use crate::wire::Link;
 use aldis_broker::{Answer, Broker, Command, Population, Retained, Routes};
-use aldis_session::{Counters, Limits, Rights, Session, Workbench};
+use aldis_session::{Counters, Journal, Limits, Rights, Session, Workbench};
 use aldis_store::MemoryLog;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -47,13 +50,21 @@ enum Phase {
     Ending,
 }
 
+/// What everybody sees of the broker, for as long as it lives.
+#[derive(Clone)]
+pub struct Lights {
+    pub routes: Arc<Routes>,
+    pub retained: Arc<Retained>,
+    pub population: Arc<Population>,
+    pub counters: Arc<Counters>,
+    pub journal: Arc<Journal>,
+}
+
 /// One run.
 pub struct World {
     pub plan: Plan,
     pub limits: Arc<Limits>,
     pub rights: Arc<dyn Rights>,
-    pub routes: Arc<Routes>,
-    pub retained: Arc<Retained>,
     pub benches: RefCell<Vec<Workbench>>,
     pub parts: RefCell<BTreeMap<usize, Vec<Arc<Session>>>>,
     pub heard: RefCell<BTreeMap<usize, Heard>>,
@@ -62,8 +73,13 @@ pub struct World {
     /// Workbenches that are in use.
     pub visits: Cell<usize>,
     pub watch: RefCell<Watch>,
-    population: Arc<Population>,
-    counters: Arc<Counters>,
+    lights: RefCell<Lights>,
+    /// The disk of a broker that keeps its state on one.
+    disk: Option<SimDisk>,
+    store: RefCell<Option<Store>>,
+    /// When the log was whole last, with nothing staged.
+    whole_at: Cell<Time>,
+    crashes: Cell<usize>,
     start: Instant,
     clock: Cell<Time>,
     agenda: RefCell<Agenda>,
@@ -90,10 +106,21 @@ pub struct World {
 impl World {
     /// A run that has not begun. `start` is what its clock begins with.
     pub fn new(plan: Plan, start: Instant, tells: bool) -> World {
-        let counters = Arc::new(Counters::default());
         let limits = Arc::new(plan.limits.clone());
-        let log = Arc::new(MemoryLog::default());
-        let broker = Broker::new(Arc::clone(&limits), Arc::clone(&counters), start);
+        let disk = plan.store.is_some().then(SimDisk::default);
+        let (store, lights, broker) = match &disk {
+            None => {
+                let log = Arc::new(MemoryLog::default());
+                let (lights, broker) = in_memory(&limits, start);
+                (None, lights, BrokerTask::new(broker, log))
+            }
+            Some(disk) => {
+                let rights = Arc::new(Policy) as Arc<dyn Rights>;
+                let (store, lights, broker, _) =
+                    crash::begin(disk, &limits, &rights, 0, start).expect("a store on an empty disk");
+                (Some(store), lights, broker)
+            }
+        };
         let expiries = (limits.session_expiry_default, limits.session_expiry_max);
         let mut watch = Watch::new(expiries, tells);
         watch.ground.retained_is_bounded = limits.retained_messages < usize::MAX
@@ -106,17 +133,18 @@ impl World {
         World {
             limits,
             rights: Arc::new(Policy),
-            routes: broker.routes(),
-            retained: broker.retained(),
-            population: broker.population(),
-            counters,
+            lights: RefCell::new(lights),
+            disk,
+            store: RefCell::new(store),
+            whole_at: Cell::new(0),
+            crashes: Cell::new(0),
             start,
             clock: Cell::new(0),
             agenda: RefCell::default(),
             random: RefCell::new(Random::new(plan.seed, 2 + 500_000 * plan.cut.schedule)),
             interests: RefCell::default(),
             clients: RefCell::new(clients.collect()),
-            broker: RefCell::new(Some(BrokerTask::new(broker, log))),
+            broker: RefCell::new(Some(broker)),
             publisher: RefCell::new(Some(Publisher::default())),
             tasks: RefCell::default(),
             links: RefCell::default(),
@@ -156,7 +184,9 @@ impl World {
         }
         while self.step() < self.plan.steps && self.one(Time::MAX) {
             self.calm();
+            self.crash_perhaps();
         }
+        self.crash_at_last();
         self.drain();
     }
 
@@ -178,6 +208,7 @@ impl World {
         }
         self.interests.borrow_mut().remove(&actor);
         let then = self.act(actor);
+        self.call_committer();
         if self.agenda.borrow_mut().done(actor) {
             self.call_soon(actor);
         }
@@ -241,12 +272,20 @@ impl World {
                 if !self.is_draining() {
                     self.call_after(Actor::Sweep, SWEEP);
                 }
-                self.sweeps.set(self.counters.queued_bytes.load(Relaxed) > 0);
+                self.sweeps.set(self.counters().queued_bytes.load(Relaxed) > 0);
                 self.call_soon(Actor::Broker);
                 Then::Over
             }
             Actor::Standstill => {
                 self.stand_still();
+                Then::Over
+            }
+            Actor::Commit => {
+                self.commit();
+                Then::Over
+            }
+            Actor::Release => {
+                self.release_committed();
                 Then::Over
             }
         }
@@ -287,5 +326,23 @@ impl World {
             self.count("a step in the middle of another");
         }
         self.depth.set(self.depth.get() - 1);
+    }
+}
+
+/// A broker that keeps its state in memory.
+fn in_memory(limits: &Arc<Limits>, start: Instant) -> (Lights, Broker<u64>) {
+    let counters = Arc::new(Counters::default());
+    let broker = Broker::new(Arc::clone(limits), Arc::clone(&counters), start);
+    let journal = Arc::new(Journal::in_memory(start));
+    (lights(&broker, counters, journal), broker)
+}
+
+fn lights(broker: &Broker<u64>, counters: Arc<Counters>, journal: Arc<Journal>) -> Lights {
+    Lights {
+        routes: broker.routes(),
+        retained: broker.retained(),
+        population: broker.population(),
+        counters,
+        journal,
     }
 }

@@ -70,6 +70,11 @@ impl Stage {
         Some(Batch { records, last: staged.last })
     }
 
+    /// Bytes that are staged.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Relaxed)
+    }
+
     /// Gives the buffer of a batch back, to be used again.
     pub fn give_back(&self, mut buffer: Vec<u8>) {
         buffer.clear();

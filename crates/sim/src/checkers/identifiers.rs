@@ -43,6 +43,8 @@ impl Checker for Identifiers {
                     self.open.entry(life).or_default().remove(&ack.packet_id.get());
                 }
             }
+            // What was sent and not recorded is forgotten.
+            Fact::Crashes(_) => self.open.clear(),
             _ => {}
         }
         Ok(())

@@ -18,6 +18,33 @@ pub(super) struct NothingLost {
     /// What each life has to get, and what it got.
     owed: BTreeMap<usize, BTreeSet<usize>>,
     got: BTreeMap<usize, BTreeSet<usize>>,
+    carried: Carried,
+}
+
+/// Excuses of lives of the broker before a crash, by the life of the session.
+#[derive(Default)]
+pub(super) struct Carried(BTreeMap<usize, (u64, u64)>);
+
+impl Carried {
+    /// The broker crashes: its sessions forget what they have counted.
+    pub(super) fn carry(&mut self, figures: &Figures<'_>, ground: &Ground) {
+        for (client, life) in &ground.life_of {
+            let id = format!("c{client}");
+            let of_client = figures.sessions.iter().filter(|session| *session.client_id == *id);
+            for session in of_client {
+                let (dropped, expired) = excuses(session);
+                let carried = self.0.entry(*life).or_default();
+                (carried.0, carried.1) = (carried.0 + dropped, carried.1 + expired);
+            }
+        }
+    }
+
+    /// Excuses of a session, with those of before.
+    pub(super) fn excuses(&self, life: usize, session: &Session) -> (u64, u64) {
+        let (dropped, expired) = excuses(session);
+        let carried = self.0.get(&life).copied().unwrap_or_default();
+        (dropped + carried.0, expired + carried.1)
+    }
 }
 
 impl NothingLost {
@@ -41,7 +68,7 @@ impl NothingLost {
                 continue;
             }
             let Some(session) = session_of(client, figures) else { continue };
-            let (excused, expired) = excuses(session);
+            let (excused, expired) = self.carried.excuses(*life, session);
             let nothing = BTreeSet::new();
             let got = self.got.get(life).unwrap_or(&nothing);
             let missing: Vec<usize> = owed.difference(got).copied().collect();
@@ -69,7 +96,7 @@ pub(super) fn session_of<'a>(client: usize, figures: &'a Figures<'_>) -> Option<
 }
 
 /// Drops that are counted for a session and excuse a message of QoS 1 or 2, and those that expired.
-pub(super) fn excuses(session: &Session) -> (u64, u64) {
+fn excuses(session: &Session) -> (u64, u64) {
     let outbox = session.outbox.lock();
     let ledger = &outbox.outbound.ledger;
     let reasons = [
@@ -112,6 +139,7 @@ impl Checker for NothingLost {
                     self.got.entry(*life).or_default().insert(message);
                 }
             }
+            Fact::Crashes(figures) => self.carried.carry(figures, ground),
             Fact::Rest(figures) => return self.rest(figures, ground, census),
             _ => {}
         }

@@ -90,6 +90,7 @@ impl Checker for Repeats {
                     self.sent.entry(life).or_default().remove(&ack.packet_id.get());
                 }
             }
+            Fact::Crashes(_) => self.sent.clear(),
             _ => {}
         }
         Ok(())

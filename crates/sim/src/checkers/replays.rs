@@ -3,7 +3,7 @@
 //!
 //! Held to: a value that was accepted before the SUBSCRIBE and not replaced since, at QoS 1 or 2 on both sides.
 
-use super::nothing_lost::{excuses, session_of};
+use super::nothing_lost::{Carried, session_of};
 use super::{Checker, Verdict};
 use crate::census::Census;
 use crate::ground::{Ground, Moment, Published, matches};
@@ -21,6 +21,7 @@ pub(super) struct Replays {
     current: BTreeMap<String, usize>,
     owed: BTreeMap<Owed, Moment>,
     got: BTreeMap<(usize, usize), Moment>,
+    carried: Carried,
 }
 
 impl Replays {
@@ -89,7 +90,8 @@ impl Replays {
         }
         for (client, missing) in missing {
             let Some(session) = session_of(client, figures) else { continue };
-            let (excused, expired) = excuses(session);
+            let life = ground.life_of.get(&client).copied().unwrap_or(usize::MAX);
+            let (excused, expired) = self.carried.excuses(life, session);
             if missing.len() as u64 > excused + expired && !ground.retained_is_bounded {
                 let name = ground.name(client);
                 return Err(format!("{name} subscribed, and was never sent {missing:?}, which are retained"));
@@ -123,6 +125,13 @@ impl Checker for Replays {
                 if let Some(message) = publish.message {
                     self.got.insert((*life, message), ground.moment);
                 }
+            }
+            Fact::Crashes(figures) => {
+                self.carried.carry(figures, ground);
+                // A SUBSCRIBE without an answer may never have come.
+                self.owed.retain(|(life, text, _), _| {
+                    ground.lives[*life].subs.iter().all(|sub| sub.text != *text || sub.since.is_some())
+                });
             }
             Fact::Rest(figures) => return self.rest(figures, ground, census),
             _ => {}

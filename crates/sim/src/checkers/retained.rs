@@ -113,6 +113,8 @@ impl Checker for Retained {
                     self.found.insert(publish.topic.clone(), number);
                 }
             }
+            // What was not acknowledged may be gone.
+            Fact::Crashes(_) => self.newest.clear(),
             Fact::End(_) => return self.end(ground),
             _ => {}
         }

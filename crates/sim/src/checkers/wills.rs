@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 #[derive(Default)]
 pub(super) struct Wills {
     fired: BTreeSet<usize>,
+    /// In lives of the broker before a crash: it may not remember.
+    fired_before: BTreeSet<usize>,
 }
 
 /// When the will of a connection is due.
@@ -30,6 +32,9 @@ fn back(number: usize, ground: &Ground) -> Option<&Conn> {
 fn is_due(number: usize, ground: &Ground) -> Verdict {
     let conn = &ground.conns[number];
     let name = ground.name(conn.client);
+    if conn.is_uncertain {
+        return Ok(());
+    }
     let Some(due) = due(conn) else {
         return Err(format!("the will of {name} #{number} is due while it is connected"));
     };
@@ -56,7 +61,10 @@ impl Wills {
     fn end(&self, ground: &Ground, census: &mut Census) -> Verdict {
         for (number, conn) in ground.conns.iter().enumerate() {
             let (Some(will), Some(due)) = (conn.will, due(conn)) else { continue };
-            let has_fired = self.fired.contains(&will);
+            if conn.is_uncertain {
+                continue;
+            }
+            let has_fired = self.fired.contains(&will) || self.fired_before.contains(&will);
             if conn.goodbye.is_some_and(|goodbye| !goodbye.with_will) {
                 census.count("a will was cancelled by DISCONNECT");
                 continue;
@@ -96,6 +104,10 @@ impl Checker for Wills {
                 }
                 let number = ground.conns.iter().position(|conn| conn.will == Some(*message));
                 number.map_or(Ok(()), |number| is_due(number, ground))
+            }
+            Fact::Crashes(_) => {
+                self.fired_before.append(&mut self.fired);
+                Ok(())
             }
             Fact::End(_) => self.end(ground, census),
             _ => Ok(()),

@@ -97,7 +97,8 @@ impl Task {
         let number = self.link.number;
         let client = self.client();
         let Some((mut held, refused)) = client.releasing.take() else { return Next::Read };
-        let routes = Seam { routes: &world.routes, number };
+        let lights = world.lights();
+        let routes = Seam { routes: &lights.routes, number };
         let conversation = &mut client.conversation;
         let all = at_desk(world, |bench| conversation.release(&mut held, &refused, &routes, bench));
         if !all {

@@ -5,20 +5,20 @@ use crate::agenda::Actor;
 use crate::world::World;
 use aldis_broker::{Answer, Broker, Command, Effect};
 use aldis_packet::ReasonCode;
-use aldis_session::Ending;
-use aldis_store::{Gate, Log, MemoryLog};
+use aldis_session::{Ending, Violation};
+use aldis_store::{Condition, Gate, Log, Sequence};
 use std::sync::Arc;
 
 /// The Broker with what stands around it.
 pub struct BrokerTask {
     pub broker: Broker<u64>,
     gate: Gate<(u64, Answer)>,
-    log: Arc<MemoryLog>,
+    log: Arc<dyn Log>,
 }
 
 impl BrokerTask {
     /// A loop around `broker`, whose records go to `log`.
-    pub fn new(broker: Broker<u64>, log: Arc<MemoryLog>) -> BrokerTask {
+    pub fn new(broker: Broker<u64>, log: Arc<dyn Log>) -> BrokerTask {
         BrokerTask { broker, gate: Gate::default(), log }
     }
 
@@ -26,6 +26,11 @@ impl BrokerTask {
     pub fn step(&mut self, world: &World) -> Then {
         while let Some((reply, answer)) = self.gate.release(self.log.committed()) {
             self.give(reply, answer, world);
+        }
+        if self.log.condition() == Condition::Failed {
+            while let Some((reply, answer)) = self.gate.release(Sequence::MAX) {
+                self.refuse(reply, answer, world);
+            }
         }
         if world.take_sweep() {
             world.count("a sweep for expired messages");
@@ -48,9 +53,9 @@ impl BrokerTask {
             self.carry_out(world);
         }
         if self.broker.poll_timeout(world.instant()).is_some_and(|at| at <= world.instant()) {
-            let retained = world.retained.messages();
+            let retained = world.lights().retained.messages();
             self.broker.step(world.instant());
-            if world.retained.messages() < retained {
+            if world.lights().retained.messages() < retained {
                 world.count("a retained message expired");
             }
             self.carry_out(world);
@@ -67,6 +72,25 @@ impl BrokerTask {
             if let Some((reply, answer)) = self.gate.pass(after, self.log.committed(), (reply, answer)) {
                 self.give(reply, answer, world);
             }
+        }
+    }
+
+    /// What was done is not durable, and never will be.
+    fn refuse(&mut self, reply: u64, answer: Answer, world: &World) {
+        match answer {
+            Answer::Connected(connected) => {
+                let why = Violation::new(ReasonCode::ServerUnavailable, "", "the store has failed");
+                let _ = world.give(reply, Answer::Refused(why));
+                let ending =
+                    Ending::Disconnected { will: false, session_expiry: None, reason: ReasonCode::Success };
+                let (session, connection) = (connected.session.number, connected.connection);
+                self.broker.handle(Command::Detach { session, connection, ending }, world.instant());
+            }
+            Answer::Reasons(reasons) => {
+                let failed = ReasonCode::UnspecifiedError.value();
+                let _ = world.give(reply, Answer::Reasons(vec![failed; reasons.len()]));
+            }
+            other => self.give(reply, other, world),
         }
     }
 

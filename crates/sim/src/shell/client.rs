@@ -194,7 +194,7 @@ impl Task {
     pub fn pump(&mut self, world: &World) {
         let session = Arc::clone(&self.client().session);
         at_desk(world, |bench| {
-            world.retained.replay(&session, bench);
+            world.lights().retained.replay(&session, bench);
             session.pull_from_groups(bench);
         });
     }
@@ -301,7 +301,8 @@ impl Task {
         let Task { link, reader, client, .. } = self;
         let client = client.as_mut().expect("a conversation");
         let Client { conversation, publications, .. } = client;
-        let routes = Seam { routes: &world.routes, number: link.number };
+        let lights = world.lights();
+        let routes = Seam { routes: &lights.routes, number: link.number };
         let read = at_desk(world, |bench| {
             reader.turn(link, world, |input, _| {
                 let before = bench.tally.publish_bytes_received;

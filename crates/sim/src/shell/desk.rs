@@ -12,8 +12,10 @@ const WRITES_A_TURN: usize = 4;
 /// Does `work` at a workbench and then writes what it appended.
 pub fn at_desk<T>(world: &World, work: impl FnOnce(&mut Workbench) -> T) -> T {
     let bench = world.benches.borrow_mut().pop();
-    let mut bench =
-        bench.unwrap_or_else(|| Workbench::new(world.counters(), Arc::new(Between), world.instant()));
+    let mut bench = bench.unwrap_or_else(|| {
+        Workbench::new(world.counters(), Arc::new(Between), world.instant())
+            .recording_in(Arc::clone(&world.lights().journal))
+    });
     bench.begin(world.instant(), world.memory_full());
     world.visits.set(world.visits.get() + 1);
     let done = work(&mut bench);

@@ -3,9 +3,11 @@
 use super::desk::at_desk;
 use super::{Interest, Then};
 use crate::agenda::Actor;
+use crate::stage;
 use crate::world::World;
-use aldis_broker::{Answer, Command, Due};
-use aldis_session::{Act, Offering, Publication, RefuseReason, Router};
+use aldis_broker::{Answer, Command, Due, Routes};
+use aldis_session::{Act, Offering, Publication, RefuseReason, Route, Router, deliver as deliver_along};
+use aldis_store::Origin;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ pub enum Stage {
     Ask,
     Sending(Command<u64>, Box<Stage>),
     Waiting(u64),
-    Storing(u64, Arc<Publication>),
+    Storing(u64, Arc<Publication>, u64),
 }
 
 /// The in-process publisher.
@@ -63,14 +65,14 @@ impl Publisher {
                 }
                 Some(other) => panic!("an answer to something else: {other:?}"),
             },
-            Stage::Storing(reply, publication) => match world.answer(reply) {
+            Stage::Storing(reply, publication, will) => match world.answer(reply) {
                 None => {
-                    self.stage = Stage::Storing(reply, publication);
+                    self.stage = Stage::Storing(reply, publication, will);
                     Then::Sleep(Interest { answer: Some(reply), ..Interest::default() })
                 }
                 Some(Answer::Retained(refused)) => {
                     at_desk(world, |bench| bench.tally.not_retained += refused.len() as u64);
-                    deliver(&publication, world);
+                    deliver(&publication, will, world);
                     Then::Again
                 }
                 Some(other) => panic!("an answer to something else: {other:?}"),
@@ -79,7 +81,7 @@ impl Publisher {
     }
 
     fn ask(&mut self, world: &World) -> Then {
-        let Some(Due { identity, publication, .. }) = self.due.pop_front() else {
+        let Some(Due { number, identity, publication }) = self.due.pop_front() else {
             let reply = world.question(Actor::Publisher);
             self.stage = Stage::Sending(Command::TakeDue { reply }, Box::new(Stage::Waiting(reply)));
             return Then::Again;
@@ -87,23 +89,39 @@ impl Publisher {
         world.inner_publication();
         if identity.judge(Act::Publish, &publication.topic).is_err() {
             at_desk(world, |bench| bench.tally.refuse(RefuseReason::NotAuthorized));
+            world.forget_will(number);
         } else if publication.retain {
             let reply = world.question(Actor::Publisher);
             let publications = vec![(0, Arc::clone(&publication))];
             let command = Command::Retain { publications, reply };
-            self.stage = Stage::Sending(command, Box::new(Stage::Storing(reply, publication)));
+            self.stage = Stage::Sending(command, Box::new(Stage::Storing(reply, publication, number)));
         } else {
-            deliver(&publication, world);
+            deliver(&publication, number, world);
         }
         Then::Again
     }
 }
 
-fn deliver(publication: &Arc<Publication>, world: &World) {
+fn deliver(publication: &Arc<Publication>, will: u64, world: &World) {
+    let origin = if will == 0 { Origin::Nothing } else { Origin::Will { will } };
     at_desk(world, |bench| {
-        let route = world.routes.resolve(&publication.topic);
-        world.meanwhile();
-        route.deliver(&Offering::of(publication), bench);
+        let offering = Offering::of(publication);
+        deliver_along(&offering, origin, &Meanwhile(&world.lights().routes), bench);
     });
     world.will_is_routed(&publication.payload);
+}
+
+/// The routes, after each look at which others come in between.
+struct Meanwhile<'a>(&'a Routes);
+
+impl Router for Meanwhile<'_> {
+    fn generation(&self) -> u64 {
+        self.0.generation()
+    }
+
+    fn resolve(&self, topic: &str) -> Arc<Route> {
+        let route = self.0.resolve(topic);
+        stage::with(|world| world.meanwhile());
+        route
+    }
 }

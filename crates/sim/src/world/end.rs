@@ -102,13 +102,14 @@ impl World {
             .as_ref()
             .is_some_and(|task| task.broker.poll_timeout(self.instant()).is_some());
         let at_work = self.publisher.borrow().as_ref().is_some_and(Publisher::is_at_work);
+        let lights = self.lights();
         let figures = Figures {
-            counters: &self.counters,
+            counters: &lights.counters,
             limits: &self.limits,
             sessions: &sessions,
-            population: &self.population,
-            routes: &self.routes,
-            retained: &self.retained,
+            population: &lights.population,
+            routes: &lights.routes,
+            retained: &lights.retained,
             held: usize::from(at_work),
             inner: self.inner.get(),
             is_due,

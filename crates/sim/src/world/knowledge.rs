@@ -1,6 +1,6 @@
 //! What is known of a run, and who is told.
 
-use super::{Phase, World};
+use super::{Lights, Phase, World};
 use crate::ground::Message;
 use crate::watch::{Fact, Watch};
 use aldis_broker::Population;
@@ -11,17 +11,22 @@ use std::sync::{Arc, Weak};
 impl World {
     /// How many there are of what the Broker owns.
     pub fn population(&self) -> Arc<Population> {
-        Arc::clone(&self.population)
+        Arc::clone(&self.lights.borrow().population)
     }
 
     /// The totals.
     pub fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.counters)
+        Arc::clone(&self.lights.borrow().counters)
+    }
+
+    /// What everybody sees of the broker.
+    pub fn lights(&self) -> Lights {
+        self.lights.borrow().clone()
     }
 
     /// Whether what is held for all is above the watermark.
     pub fn memory_full(&self) -> bool {
-        self.counters.holds_more_than(self.limits.memory_watermark)
+        self.counters().holds_more_than(self.limits.memory_watermark)
     }
 
     /// Whether everybody only reads and acknowledges.

@@ -1,0 +1,109 @@
+//! The store of a run: the very log of the broker over a disk that loses power, committed a step at a time.
+
+use crate::agenda::{MILLI, Time};
+use crate::disk::SimDisk;
+use aldis_session::Journal;
+use aldis_store::frame::Salt;
+use aldis_store::{
+    Committer, Cut, Errand, Fold, Log, OpenError, Opened, Put, Record, SegmentLog, Stage, Syncs, Wall, apply,
+};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What the clock on the wall shows when a run begins.
+const FIRST: Wall = 1_000_000;
+
+/// The log of one life of the broker.
+pub struct Store {
+    pub stage: Arc<Stage>,
+    pub committer: Committer<SimDisk>,
+}
+
+/// What a life begins with.
+pub struct Found {
+    pub store: Store,
+    pub fold: Fold,
+    pub bodies: Vec<Vec<u8>>,
+    pub cut: Option<Cut>,
+}
+
+/// The time on the clock on the wall.
+pub fn wall(now: Time) -> Wall {
+    FIRST + now / MILLI
+}
+
+/// Opens what is on the disk.
+///
+/// # Errors
+/// The power goes, or something is wrong.
+pub fn open(disk: &SimDisk) -> Result<Found, OpenError> {
+    let (mut fold, mut epoch) = (Fold::default(), 0);
+    let folded = std::cell::RefCell::new(&mut fold);
+    let Opened { log, cut } = SegmentLog::open(
+        Arc::new(disk.clone()),
+        Salt(77),
+        &mut |saved| Fold::load(saved).map(|loaded| **folded.borrow_mut() = loaded).is_some(),
+        &mut |place, frame| {
+            let mut fold = folded.borrow_mut();
+            if frame.head.epoch != epoch {
+                fold.forget_open();
+                epoch = frame.head.epoch;
+            }
+            apply(&mut fold, frame.records, place)
+        },
+    )?;
+    fold.forget_open();
+    let reader = log.reader();
+    let mut bodies = Vec::new();
+    for (message, place, length) in fold.bodies() {
+        let record = reader.read(place, length as usize)?;
+        let is_it = matches!(
+            Record::decode(&record),
+            Some((Record::Put(put) | Record::Moved(put), rest)) if put.message == message && rest.is_empty()
+        );
+        if !is_it {
+            return Err(OpenError::BadState(format!("the place of message {message}")));
+        }
+        bodies.push(record);
+    }
+    let stage = Arc::new(Stage::default());
+    let committer = Committer::new(Arc::clone(&stage), log, fold.clone(), Syncs::Always);
+    Ok(Found { store: Store { stage, committer }, fold, bodies, cut })
+}
+
+/// The message in a record.
+pub fn put(record: &[u8]) -> Option<Put<'_>> {
+    match Record::decode(record)?.0 {
+        Record::Put(put) | Record::Moved(put) => Some(put),
+        _ => None,
+    }
+}
+
+/// The journal of a life that begins now.
+pub fn journal(store: &Store, fold: &Fold, now: Time, instant: Instant) -> Journal {
+    let log = Arc::clone(&store.stage) as Arc<dyn Log>;
+    Journal::new(log, fold.last_message, instant, wall(now).max(fold.clock))
+}
+
+impl Store {
+    /// Commits what is staged, and does the errands that come of it.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn commit(&mut self, now: Time) -> std::io::Result<()> {
+        self.committer.run_once(Duration::ZERO, || wall(now))?;
+        while let Some(errand) = self.committer.errand() {
+            match errand {
+                Errand::Prepare(mut preparation) => {
+                    let result = preparation.run();
+                    self.committer.prepared(preparation, result);
+                }
+                Errand::Checkpoint(mut job) => match job.run() {
+                    Ok(()) => self.committer.checkpointed(),
+                    Err(_) => self.committer.checkpoint_failed(),
+                },
+            }
+        }
+        Ok(())
+    }
+}
