@@ -100,9 +100,10 @@ fn refuse(broker: &mut Broker<Reply>, reply: Reply, answer: Answer) {
                 Ending::Disconnected { will: false, session_expiry: None, reason: ReasonCode::Success };
             broker.handle(Command::Detach { session, connection, ending }, clock::now());
         }
-        Answer::Reasons(reasons) => {
-            let failed = ReasonCode::UnspecifiedError.value();
-            let _ = reply.send(Answer::Reasons(vec![failed; reasons.len()]));
+        Answer::Reasons(_) => {
+            let what = "the store has failed";
+            let why = Violation::new(ReasonCode::ImplementationSpecificError, "", what);
+            let _ = reply.send(Answer::Refused(why));
         }
         other => give(broker, reply, other),
     }

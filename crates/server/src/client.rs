@@ -407,7 +407,7 @@ impl Client {
         let reason_string = self.conversation.told(subscribing.refusal.take());
         let (session, packet_id) = (self.session.number, subscribing.packet_id);
         let asked = self.wait(|reply| Command::Subscribe { session, subscribing, reply }).await;
-        let Some(Answer::Reasons(reasons)) = asked else { return };
+        let Some(reasons) = self.reasons(asked) else { return };
         self.append(&Packet::Suback(Suback { reason_string, ..Suback::new(packet_id, reasons) }));
     }
 
@@ -415,8 +415,20 @@ impl Client {
         let reason_string = self.conversation.told(unsubscribing.refusal.take());
         let (session, packet_id) = (self.session.number, unsubscribing.packet_id);
         let asked = self.wait(|reply| Command::Unsubscribe { session, unsubscribing, reply }).await;
-        let Some(Answer::Reasons(reasons)) = asked else { return };
+        let Some(reasons) = self.reasons(asked) else { return };
         self.append(&Packet::Unsuback(Unsuback { reason_string, ..Unsuback::new(packet_id, reasons) }));
+    }
+
+    /// The reason codes of an answer; there are none if what was done cannot be kept, and then the connection ends.
+    fn reasons(&self, answer: Option<Answer>) -> Option<Vec<u8>> {
+        match answer? {
+            Answer::Reasons(reasons) => Some(reasons),
+            Answer::Refused(why) => {
+                self.session.outbox.lock().ask_to_close(Farewell::from(why));
+                None
+            }
+            _ => None,
+        }
     }
 
     async fn retain(&mut self, held: Vec<Held>) {

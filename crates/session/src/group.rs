@@ -22,7 +22,6 @@ use crate::route::Subscription;
 use crate::session::Session;
 use crate::workbench::Workbench;
 use aldis_packet::QoS;
-use aldis_store::Origin;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -271,8 +270,9 @@ impl Group {
     ) -> bool {
         let Carried { number, publication, subscription } = carried;
         let offering = Offering::of(&publication);
+        let was_open = publication.stamp.open().is_some();
         let offered = session.offer_shared(&subscription, self, &offering, bench);
-        bench.close(&offering, Origin::Nothing);
+        bench.close_copy(&publication, was_open);
         let mut inner = self.inner.lock();
         inner.in_transit -= 1;
         if !matches!(offered, Offered::Full | Offered::NotConcerned) {

@@ -8,7 +8,8 @@ use crate::publication::Publication;
 use crate::session::Session;
 use aldis_store::{Condition, Gate, Log, MemoryLog, Origin, Put, Record, Sequence, Wall};
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,10 @@ pub struct Journal {
     anchor: (Instant, Wall),
     // Held to put one session in or to take one out.
     gate: Mutex<Gate<Weak<Session>>>,
+    /// Sessions with a copy of a message that its publisher has not closed yet, and how many messages those are.
+    // Held to put some in or to take some out, which is rare.
+    copies: Mutex<BTreeMap<u64, Vec<Weak<Session>>>>,
+    copied: AtomicUsize,
 }
 
 impl Journal {
@@ -36,7 +41,15 @@ impl Journal {
     #[must_use]
     pub fn new(log: Arc<dyn Log>, last_message: u64, now: Instant, wall: Wall) -> Journal {
         let (keeps, messages) = (log.keeps(), AtomicU64::new(last_message));
-        Journal { log, keeps, messages, anchor: (now, wall), gate: Mutex::default() }
+        Journal {
+            log,
+            keeps,
+            messages,
+            anchor: (now, wall),
+            gate: Mutex::default(),
+            copies: Mutex::default(),
+            copied: AtomicUsize::new(0),
+        }
     }
 
     /// Whether records are kept at all.
@@ -111,6 +124,24 @@ impl Journal {
         }));
         publication.stamp.close(after);
         after
+    }
+
+    /// These sessions wait until a message is closed.
+    pub(crate) fn wait_for_put(&self, message: u64, sessions: Vec<Weak<Session>>) {
+        let mut copies = self.copies.lock();
+        copies.entry(message).or_default().extend(sessions);
+        self.copied.store(copies.len(), SeqCst);
+    }
+
+    /// The sessions that wait for a message, which is closed.
+    pub(crate) fn who_waits_for(&self, message: u64) -> Vec<Weak<Session>> {
+        if self.copied.load(SeqCst) == 0 {
+            return Vec::new();
+        }
+        let mut copies = self.copies.lock();
+        let waiting = copies.remove(&message).unwrap_or_default();
+        self.copied.store(copies.len(), SeqCst);
+        waiting
     }
 
     /// The session waits for a commit; it comes back if that has happened.

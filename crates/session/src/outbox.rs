@@ -259,6 +259,10 @@ impl Outbox {
             self.outbound.refill(REFILL, &mut self.bytes, bench);
         }
         self.recount_unread(bench);
+        if self.state == State::Idle && self.bytes.is_empty() && self.wants_pump() {
+            // What waited was too large, say, and leaves room for others.
+            self.wake();
+        }
         self.mark_dirty()
     }
 

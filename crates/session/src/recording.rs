@@ -46,6 +46,7 @@ impl Outbound {
     ) -> (u64, Sequence) {
         self.recording.deliveries += 1;
         let number = self.recording.deliveries;
+        bench.has_recorded();
         let message = publication.stamp.number(|| bench.journal.next_message());
         let after = bench.journal.append(&Record::Queue(Queue {
             session: self.recording.session,
@@ -56,9 +57,11 @@ impl Outbound {
             ids: Cow::Borrowed(terms.ids.as_slice()),
             slot,
         }));
-        if terms.qos == QoS::ExactlyOnce {
-            // It leaves when its message is durable, which whoever delivers it records next.
+        // It leaves when its message is durable, which whoever delivers it records next, if it is not recorded yet.
+        if terms.qos == QoS::ExactlyOnce && publication.stamp.open().is_some() {
             bench.waits_for_put(&self.recording.me);
+        } else if terms.qos == QoS::ExactlyOnce {
+            bench.waits_for(after.max(publication.stamp.after()), &self.recording.me);
         }
         (number, after)
     }

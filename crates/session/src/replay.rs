@@ -11,7 +11,6 @@ use crate::publication::{Offering, Publication};
 use crate::rights::Act;
 use crate::route::Subscription;
 use crate::workbench::Workbench;
-use aldis_store::Origin;
 use aldis_topic::Cursor;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -146,8 +145,9 @@ impl Outbox {
         }
         let terms = Terms { qos, retain: true, ids, group: None };
         let offering = Offering { retain: true, ..Offering::of(publication) };
+        let was_open = publication.stamp.open().is_some();
         let (offered, dirty) = self.offer(&offering, terms, true, bench);
-        bench.close(&offering, Origin::Nothing);
+        bench.close_copy(publication, was_open);
         if offered == Offered::Full {
             self.refused();
         }

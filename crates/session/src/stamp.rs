@@ -46,6 +46,12 @@ impl Stamp {
         self.message.compare_exchange(0, new, AcqRel, Acquire).map_or_else(|known| known, |_| new)
     }
 
+    /// The number of the message; 0 if it has none.
+    #[must_use]
+    pub fn known_number(&self) -> u64 {
+        self.message.load(Acquire)
+    }
+
     /// The number of the message, if its body is still to be recorded.
     #[must_use]
     pub fn open(&self) -> Option<u64> {

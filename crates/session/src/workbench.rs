@@ -5,7 +5,7 @@ use crate::counters::{Counters, RefuseReason, Tally};
 use crate::filters::FilterRefusal;
 use crate::flush;
 use crate::journal::Journal;
-use crate::publication::Offering;
+use crate::publication::{Offering, Publication};
 use crate::route::Route;
 use crate::session::Session;
 use aldis_packet::{AckKind, PacketId, PacketType, QoS, ReasonCode};
@@ -75,6 +75,8 @@ pub struct Workbench {
     counters: Arc<Counters>,
     /// What is recorded, and who waits for it.
     pub(crate) journal: Arc<Journal>,
+    /// Whether a target of the message at hand was recorded.
+    recorded: bool,
     /// Sessions that wait until the message at hand is durable.
     wait_for_put: Vec<Weak<Session>>,
     /// Sessions that wait for a commit.
@@ -105,6 +107,7 @@ impl Workbench {
             observer,
             counters,
             journal: Arc::new(Journal::in_memory(now)),
+            recorded: false,
             wait_for_put: Vec::new(),
             wait: Vec::new(),
             spare: Vec::new(),
@@ -138,12 +141,19 @@ impl Workbench {
         self.wait_for_put.push(Weak::clone(session));
     }
 
-    /// All targets of a message are recorded, if it has lasting ones: its body is, too, and so closes it. Answers what
-    /// its publisher's acknowledgement waits for.
+    /// A target of the message at hand is recorded.
+    pub(crate) fn has_recorded(&mut self) {
+        self.recorded = true;
+    }
+
+    /// All targets that a message has from its publisher are recorded, if it has lasting ones: its body is, too, and so
+    /// closes it. Answers what its publisher's acknowledgement waits for. Somebody may have closed it already, who was
+    /// sent a copy of it meanwhile; what it came from is recorded here all the same.
     pub(crate) fn close(&mut self, offering: &Offering<'_>, origin: Origin) -> Option<Sequence> {
-        let recorded =
-            offering.owned.get().and_then(|publication| Some((publication, publication.stamp.open()?)));
-        let Some((publication, message)) = recorded else {
+        let is_recorded = std::mem::take(&mut self.recorded);
+        let owned = offering.owned.get().filter(|publication| is_recorded || publication.retain);
+        let numbered = owned.map(|publication| (publication, publication.stamp.known_number()));
+        let Some((publication, message)) = numbered.filter(|(_, message)| *message != 0) else {
             if let Origin::Will { will } = origin
                 && self.journal.keeps()
             {
@@ -151,11 +161,47 @@ impl Workbench {
             }
             return None;
         };
+        Some(self.put(message, publication, origin))
+    }
+
+    fn put(&mut self, message: u64, publication: &Publication, origin: Origin) -> Sequence {
         let after = self.journal.put(message, publication, origin);
         while let Some(session) = self.wait_for_put.pop() {
             self.waits_for(after, &session);
         }
-        Some(after)
+        for session in self.journal.who_waits_for(message) {
+            self.waits_for(after, &session);
+        }
+        after
+    }
+
+    /// A copy of a message that is kept already was recorded: of a retained one, or of one that waited in a shared
+    /// subscription. `was_open` says that its publisher is about to close it; otherwise nobody else does.
+    pub(crate) fn close_copy(&mut self, publication: &Publication, was_open: bool) {
+        if !std::mem::take(&mut self.recorded) {
+            return;
+        }
+        let Some(message) = publication.stamp.open() else {
+            // Closed meanwhile.
+            let after = publication.stamp.after();
+            while let Some(session) = self.wait_for_put.pop() {
+                self.waits_for(after, &session);
+            }
+            return;
+        };
+        if !was_open {
+            self.put(message, publication, Origin::Nothing);
+        } else if !self.wait_for_put.is_empty() {
+            self.journal.wait_for_put(message, std::mem::take(&mut self.wait_for_put));
+            if let Some(after) =
+                Some(publication.stamp.after()).filter(|_| publication.stamp.open().is_none())
+            {
+                // Closed in between, by somebody who may have looked too early.
+                for session in self.journal.who_waits_for(message) {
+                    self.waits_for(after, &session);
+                }
+            }
+        }
     }
 
     /// Gives the journal who waits for a commit, and lets those go on whose commit has happened.
@@ -185,6 +231,7 @@ impl Workbench {
         self.answers.clear();
         self.acks.clear();
         self.wait_for_put.clear();
+        self.recorded = false;
     }
 
     /// Begins a turn at this generation of the routes: as much work again may be done.

@@ -32,6 +32,8 @@ pub struct Message {
     pub answered_at: Option<Moment>,
     /// The broker said that it would not have it.
     pub is_refused: bool,
+    /// It came again after a crash: as a repeat, or as a new message.
+    pub may_have_come_again: bool,
 }
 
 /// A subscription, as far as its client can know.
@@ -162,6 +164,8 @@ pub struct Published {
     pub retain: bool,
     /// Towards the broker at QoS 2: its identifier is not released, so it is no new message.
     pub is_repeat: bool,
+    /// It may be a repeat or not: the broker crashed before it had answered.
+    pub may_be_repeat: bool,
 }
 
 /// Everything that is known.
@@ -176,6 +180,8 @@ pub struct Ground {
     pub life_of: BTreeMap<usize, usize>,
     /// Identifiers of QoS 2 messages of a life that its client has not released.
     pub unreleased: BTreeMap<usize, BTreeMap<u16, usize>>,
+    /// Those from before a crash.
+    pub unreleased_before: BTreeMap<usize, BTreeMap<u16, usize>>,
     /// The retained store has a limit: what it refuses may be delivered all the same, and not kept.
     pub retained_is_bounded: bool,
     /// The client that asks for everything that is retained at the end.
@@ -226,6 +232,7 @@ impl Ground {
             self.lives.push(Life { client, ..Life::default() });
             self.life_of.insert(client, self.lives.len() - 1);
             self.unreleased.remove(&client);
+            self.unreleased_before.remove(&client);
         }
         let life = self.life_of.get(&client).copied();
         if let Some(life) = life {
@@ -375,15 +382,18 @@ impl Ground {
         for conn in &mut self.conns {
             if conn.attached.is_some() && conn.detached.is_none_or(|at| at >= whole_at) {
                 conn.is_uncertain = conn.goodbye.is_some() || conn.detached.is_some();
-                if conn.expiry == 0 && conn.detached.is_none() {
-                    // It is not kept.
-                    conn.will = None;
-                }
                 conn.detached = Some(now);
+            }
+            if conn.expiry == 0 {
+                // It is not kept, published or not.
+                conn.will = None;
             }
             // Its session may be on disk, and its answer not on its way.
             conn.is_uncertain |= conn.has_connect && conn.attached.is_none();
             conn.unhandled.clear();
+        }
+        for (client, ids) in std::mem::take(&mut self.unreleased) {
+            self.unreleased_before.entry(client).or_default().extend(ids);
         }
         for life in &mut self.lives {
             life.subs.iter_mut().for_each(|sub| sub.is_done = false);

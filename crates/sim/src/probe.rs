@@ -60,6 +60,7 @@ fn take_away(probe: &mut Client, world: &World) {
             read_last: 0,
             answered_at: None,
             is_refused: false,
+            may_have_come_again: false,
         });
         probe.encode_publish(message, None, false, None, world);
     }

@@ -120,7 +120,9 @@ impl Watch {
         }
         if let Some(Published { message: Some(message), is_repeat: false, .. }) = publish {
             let moment = ground.moment;
+            let may_be_repeat = publish.is_some_and(|publish| publish.may_be_repeat);
             let message = &mut ground.messages[*message];
+            message.may_have_come_again |= may_be_repeat;
             message.read_at.get_or_insert(moment);
             message.read_last = moment;
             message.reads += 1;
@@ -140,6 +142,7 @@ impl Watch {
             && ack.kind == AckKind::Pubrel
         {
             ground.unreleased.entry(client).or_default().remove(&ack.packet_id.get());
+            ground.unreleased_before.entry(client).or_default().remove(&ack.packet_id.get());
         }
     }
 
@@ -188,7 +191,10 @@ fn published(ground: &mut Ground, number: usize, way: Way, publish: &Publish<'_>
             aliases.insert(alias, topic.clone());
         }
     }
-    let is_repeat = way == Way::Up && publish.qos == QoS::ExactlyOnce && held.is_some();
+    let is_qos2 = way == Way::Up && publish.qos == QoS::ExactlyOnce;
+    let before = ground.unreleased_before.get(&client).is_some_and(|held| held.contains_key(&id));
+    let is_repeat = is_qos2 && held.is_some();
+    let may_be_repeat = is_qos2 && before && !is_repeat;
     Published {
         message,
         topic,
@@ -197,5 +203,6 @@ fn published(ground: &mut Ground, number: usize, way: Way, publish: &Publish<'_>
         dup: publish.dup,
         retain: publish.retain,
         is_repeat,
+        may_be_repeat,
     }
 }

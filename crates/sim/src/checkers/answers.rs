@@ -53,7 +53,7 @@ impl Answers {
         }
         let Some(publish) = publish else { return };
         let is_allowed = Policy::allows(ground.conns[number].client, Act::Publish, &publish.topic);
-        let routed_by = (is_allowed && !publish.is_repeat).then(|| {
+        let routed_by = (is_allowed && !publish.is_repeat && !publish.may_be_repeat).then(|| {
             conn.to_route += 1;
             conn.to_route
         });

@@ -34,7 +34,8 @@ impl Retained {
         if publish.retain {
             census.count("a retained message was sent to a new subscription");
             let is_older = Some(ground.messages[number].read_last) < ground.messages[*newest].read_at;
-            if is_older && !ground.retained_is_bounded {
+            let is_certain = !ground.messages[number].may_have_come_again;
+            if is_older && is_certain && !ground.retained_is_bounded {
                 return Err(format!(
                     "{} was sent the retained message {number} on {:?} after the newer message {newest}",
                     ground.name(ground.conns[conn].client),
@@ -61,6 +62,9 @@ impl Retained {
             // Who repeats an older one puts it in the place of the newer one.
             messages.sort_by_key(|(_, message)| message.read_last);
             // Whatever came after the last one that was acknowledged may be there or not.
+            if messages.iter().any(|(_, message)| message.may_have_come_again) {
+                continue;
+            }
             let last = messages.iter().rposition(|(number, _)| self.accepted.contains(number));
             let Some(last) = last.filter(|_| !ground.retained_is_bounded) else { continue };
             let candidates = &messages[last..];

@@ -103,6 +103,7 @@ impl Client {
             read_last: 0,
             answered_at: None,
             is_refused: false,
+            may_have_come_again: false,
         });
         Some(Will {
             qos: QoS::from_u8(qos).unwrap_or_default(),

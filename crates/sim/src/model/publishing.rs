@@ -53,6 +53,7 @@ impl Client {
             read_last: 0,
             answered_at: None,
             is_refused: false,
+            may_have_come_again: false,
         });
         let expiry = expires.then(|| 1 + self.random.below(3) as u32);
         let id = (qos > 0).then(|| self.next_id());

@@ -78,6 +78,9 @@ impl Task {
                 self.client().releasing = Some((held.into_iter().enumerate(), refused));
                 return self.again();
             }
+            (Question::Subscribe(_) | Question::Unsubscribe(_), Answer::Refused(why)) => {
+                self.client().session.outbox.lock().ask_to_close(why.into());
+            }
             (_, other) => panic!("an answer to something else: {other:?}"),
         }
         world.go_on(self.link.number);

@@ -86,9 +86,10 @@ impl BrokerTask {
                 let (session, connection) = (connected.session.number, connected.connection);
                 self.broker.handle(Command::Detach { session, connection, ending }, world.instant());
             }
-            Answer::Reasons(reasons) => {
-                let failed = ReasonCode::UnspecifiedError.value();
-                let _ = world.give(reply, Answer::Reasons(vec![failed; reasons.len()]));
+            Answer::Reasons(_) => {
+                let what = "the store has failed";
+                let why = Violation::new(ReasonCode::ImplementationSpecificError, "", what);
+                let _ = world.give(reply, Answer::Refused(why));
             }
             other => self.give(reply, other, world),
         }

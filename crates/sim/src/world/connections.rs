@@ -97,7 +97,7 @@ impl World {
         let known = sessions.iter().filter_map(std::sync::Weak::upgrade);
         known.filter(|known| Some(known.number) == session).any(|session| {
             let outbox = session.outbox.lock();
-            outbox.waiting_bytes() == 0 && outbox.outbound.queued() == 0
+            outbox.waiting_bytes() == 0 && !outbox.outbound.has_backlog()
         })
     }
 

@@ -108,6 +108,7 @@ impl World {
             dup: publish.dup,
             retain: publish.retain,
             is_repeat: false,
+            may_be_repeat: false,
         };
         watch.see(&Fact::Taken { client, life, publish: &published });
         self.note(&watch);
