@@ -150,6 +150,11 @@ impl<R> Broker<R> {
         Arc::clone(&self.retained)
     }
 
+    /// All sessions, in the order in which they were made.
+    pub fn sessions(&self) -> impl Iterator<Item = &Arc<Session>> {
+        self.entries.values().map(|entry| &entry.session)
+    }
+
     /// The sizes of the tables, for everybody to read.
     pub fn population(&self) -> Arc<Population> {
         Arc::clone(&self.population)

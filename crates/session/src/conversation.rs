@@ -97,6 +97,8 @@ pub struct Conversation {
     pub(crate) route: Option<Box<CachedRoute>>,
     /// The end that comes as soon as the publications before the offence are released.
     pub(crate) doomed: Option<Box<Ending>>,
+    /// It ends because a publication could not be kept: nothing behind that is published or answered.
+    pub(crate) is_cut_off: bool,
     /// Whether the session outlives the connection, and so what it publishes at QoS 2 is remembered.
     pub(crate) lasting: bool,
     /// The last record that answers to this client wait for.
@@ -133,6 +135,7 @@ impl Conversation {
             aliases: None,
             route: None,
             doomed: None,
+            is_cut_off: false,
             lasting,
             after,
         }

@@ -89,6 +89,9 @@ pub struct Outbound {
     outstanding: u16,
     /// Slot that is sent next, while a resumed session catches up or the first of some waits for a commit.
     resend: Option<u64>,
+    /// The last slot with a copy of a retained message that is not sent yet: a newer message of QoS 0 must not
+    /// overtake it (law 13).
+    unsent_copy: Option<u64>,
     /// A refill stopped after many messages of which none was sent: its Client goes on with it.
     pub(crate) refills_on: bool,
     window: Window,
@@ -109,6 +112,7 @@ impl Outbound {
             limits,
             outstanding: 0,
             resend: None,
+            unsent_copy: None,
             refills_on: false,
             window: Window::default(),
             kept_bytes: 0,
@@ -204,6 +208,11 @@ impl Outbound {
         self.has_room_behind(bench) && !tight
     }
 
+    /// Whether messages of QoS 0 wait for copies of retained messages that came before them.
+    fn holds_qos0(&self) -> bool {
+        self.unsent_copy.is_some_and(|last| self.resend.is_some_and(|next| next <= last))
+    }
+
     /// Whether a message is kept while it is in flight. Who can never resume needs no copy to send again;
     /// a shared subscription does, to give the message to another member when this session ends.
     fn keeps(&self, terms: &Terms) -> bool {
@@ -231,7 +240,8 @@ impl Outbound {
             return Offered::Queued;
         }
         let fits = self.has_room_for(&terms, bench);
-        if passage == Passage::Open && fits && !self.queue.has_before(qos) {
+        let is_held = qos == QoS::AtMostOnce && self.holds_qos0();
+        if passage == Passage::Open && fits && !is_held && !self.queue.has_before(qos) {
             return self.send(offering, terms, 0, bytes, bench);
         }
         if qos == QoS::AtMostOnce && passage == Passage::Offline && !self.limits.queue_qos0 {
@@ -337,6 +347,7 @@ impl Outbound {
         let qos = terms.qos;
         let id = (qos != QoS::AtMostOnce).then(|| Window::packet_id(next));
         let is_recorded = self.records(qos, bench);
+        let is_copy = terms.retain;
         let leaves = !(id.is_some() && self.resend.is_some()) && !(is_recorded && qos == QoS::ExactlyOnce);
         if leaves && !self.encode(offering, &terms, id, false, bytes, bench) {
             self.record_done(number, bench);
@@ -366,6 +377,7 @@ impl Outbound {
             self.outstanding += 1;
         } else {
             self.resend.get_or_insert(next);
+            self.unsent_copy = if is_copy { Some(next) } else { self.unsent_copy };
         }
         Offered::Accepted
     }
@@ -460,6 +472,8 @@ impl Outbound {
             let has_room = self.has_room_behind(bench);
             let next = if planted!(OrderBrokenOnResume) && has_room {
                 self.queue.pop_back()
+            } else if self.holds_qos0() {
+                self.queue.pop_other(has_room)
             } else {
                 self.queue.pop(has_room)
             };

@@ -284,6 +284,11 @@ impl Conversation {
         self.begin_turn(router, bench);
         while !bench.has_done_enough() {
             let Some((position, Held { publication, answer, said })) = held.next() else { break };
+            if self.is_cut_off {
+                // Nothing is answered out of its turn; its client sends it again.
+                publication.iter().for_each(|_| bench.tally.refuse(RefuseReason::StoreRefuses));
+                continue;
+            }
             match (publication, answer) {
                 (Some(publication), _) => {
                     let found = refused.binary_search_by_key(&position, |(at, _)| *at).ok();
@@ -316,6 +321,15 @@ impl Conversation {
                     self.session.inbound.lock().release(id);
                 }
                 return self.encode_refusal(kind, id, ReasonCode::QuotaExceeded, limit.to_string(), bench);
+            }
+            if limit == RetainedLimit::Store && answer.is_some() {
+                // It cannot be acknowledged, and there is no other way to say so.
+                bench.tally.refuse(RefuseReason::StoreRefuses);
+                let why =
+                    Violation::new(ReasonCode::QuotaExceeded, "", refusal_of(bench.journal.condition()));
+                self.doomed = Some(Box::new(Ending::Closed(why.into())));
+                self.is_cut_off = true;
+                return;
             }
             // Nobody can be told, so what can be done is done: it is delivered, not kept.
             bench.tally.not_retained += 1;

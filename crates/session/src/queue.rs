@@ -109,6 +109,14 @@ impl Queue {
         self.take(|lines| lines.pop(window_has_room))
     }
 
+    /// Takes the delivery of QoS 1 or 2 that came first, if `window_has_room`.
+    pub(crate) fn pop_other(&mut self, window_has_room: bool) -> Option<Delivery> {
+        if !window_has_room {
+            return None;
+        }
+        self.take(|lines| lines.others.pop().map(|(_, delivery)| delivery))
+    }
+
     /// Takes the delivery that came last.
     pub(crate) fn pop_back(&mut self) -> Option<Delivery> {
         self.take(Lines::pop_back)

@@ -184,6 +184,8 @@ pub struct Ground {
     pub unreleased_before: BTreeMap<usize, BTreeMap<u16, usize>>,
     /// The retained store has a limit: what it refuses may be delivered all the same, and not kept.
     pub retained_is_bounded: bool,
+    /// The broker keeps its state on a disk.
+    pub is_stored: bool,
     /// The client that asks for everything that is retained at the end.
     pub probe: Option<usize>,
 }

@@ -1,6 +1,7 @@
 //! Who watches: the ground that is known, the checkers that judge, the census that counts, the story that is
 //! told.
 
+use crate::agenda::Time;
 use crate::census::Census;
 use crate::checkers::{self, Checker};
 use crate::ground::{Ground, Published};
@@ -53,6 +54,8 @@ pub struct Figures<'a> {
     pub inner: u64,
     /// The Broker wants to be called, or has something to do.
     pub is_due: bool,
+    /// When everything that was recorded was on disk last.
+    pub whole_at: Time,
 }
 
 /// What was found wrong.

@@ -126,6 +126,7 @@ impl World {
         watch.ground.retained_is_bounded = limits.retained_messages < usize::MAX
             || limits.retained_bytes < usize::MAX
             || limits.memory_watermark < Limits::default().memory_watermark;
+        watch.ground.is_stored = disk.is_some();
         let clients = plan.personas.iter().enumerate().map(|(number, persona)| {
             let is_there = !plan.cut.clients.contains(&number);
             is_there.then(|| Box::new(Client::new(number, persona.clone(), plan.seed)))

@@ -3,6 +3,7 @@
 //! as expired.
 
 use super::{Checker, Verdict};
+use crate::agenda::Time;
 use crate::census::Census;
 use crate::ground::Ground;
 use crate::seams::Policy;
@@ -19,6 +20,8 @@ pub(super) struct NothingLost {
     owed: BTreeMap<usize, BTreeSet<usize>>,
     got: BTreeMap<usize, BTreeSet<usize>>,
     carried: Carried,
+    /// Wills that were offered, and when: nobody waits until they are on disk.
+    wills: Vec<(usize, Time)>,
 }
 
 /// Excuses of lives of the broker before a crash, by the life of the session.
@@ -133,13 +136,23 @@ impl Checker for NothingLost {
                     self.acknowledged(message, ground);
                 }
             }
-            Fact::WillRouted { message } => self.acknowledged(*message, ground),
+            Fact::WillRouted { message } => {
+                self.wills.push((*message, ground.now));
+                self.acknowledged(*message, ground);
+            }
             Fact::Taken { life, publish, .. } => {
                 if let Some(message) = publish.message {
                     self.got.entry(*life).or_default().insert(message);
                 }
             }
-            Fact::Crashes(figures) => self.carried.carry(figures, ground),
+            Fact::Crashes(figures) => {
+                self.carried.carry(figures, ground);
+                for (message, _) in self.wills.drain(..).filter(|(_, at)| *at >= figures.whole_at) {
+                    self.owed.values_mut().for_each(|owed| {
+                        owed.remove(&message);
+                    });
+                }
+            }
             Fact::Rest(figures) => return self.rest(figures, ground, census),
             _ => {}
         }

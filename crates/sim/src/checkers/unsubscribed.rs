@@ -19,9 +19,10 @@ impl Checker for Unsubscribed {
             return Ok(());
         }
         let read_at = publish.message.and_then(|message| ground.messages[message].read_at);
-        // A copy of a retained message is never kept waiting: it is added when it is sent.
+        // A copy of a retained message is never kept waiting, but for the disk: it is added when it is sent.
+        let waits = ground.is_stored && publish.qos > 0;
         let since = match read_at {
-            _ if publish.retain && !ground.may_be_live(life, &publish.topic) => ground.moment,
+            _ if publish.retain && !waits && !ground.may_be_live(life, &publish.topic) => ground.moment,
             Some(read_at) => read_at,
             None => return Ok(()),
         };

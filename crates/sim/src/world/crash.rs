@@ -184,6 +184,7 @@ impl World {
         if cut.is_some() {
             self.count("the end of a log was cut");
         }
+        self.sessions.borrow_mut().extend(broker.broker.sessions().map(Arc::downgrade));
         *self.store.borrow_mut() = Some(store);
         *self.lights.borrow_mut() = lights;
         *self.broker.borrow_mut() = Some(broker);

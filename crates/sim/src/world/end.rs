@@ -113,6 +113,7 @@ impl World {
             held: usize::from(at_work),
             inner: self.inner.get(),
             is_due,
+            whole_at: self.whole_at.get(),
         };
         let mut watch = self.watch.borrow_mut();
         watch.see(&fact(&figures));
