@@ -6,7 +6,7 @@
 
 use crate::agenda::{SECOND, Time};
 use aldis_packet::{Connect, ProtocolVersion, SubscriptionOptions};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A place in the one order of all that was seen.
 pub type Moment = u64;
@@ -178,6 +178,8 @@ pub struct Ground {
     pub lives: Vec<Life>,
     /// The newest life of each client.
     pub life_of: BTreeMap<usize, usize>,
+    /// The number of each client's session.
+    pub sessions: BTreeMap<usize, u64>,
     /// Identifiers of QoS 2 messages of a life that its client has not released.
     pub unreleased: BTreeMap<usize, BTreeMap<u16, usize>>,
     /// Those from before a crash.
@@ -224,18 +226,16 @@ impl Ground {
     }
 
     /// A connection gets its session, or a new one.
-    pub fn attach(&mut self, number: usize, session_present: bool) {
+    pub fn attach(&mut self, number: usize, session: u64, session_present: bool) {
         let (moment, now) = (self.tick(), self.now);
         let client = self.conns[number].client;
         if !session_present {
-            if let Some(old) = self.life_of.get(&client) {
-                self.lives[*old].is_over = true;
-            }
-            self.lives.push(Life { client, ..Life::default() });
-            self.life_of.insert(client, self.lives.len() - 1);
             self.unreleased.remove(&client);
             self.unreleased_before.remove(&client);
+            // Numbers of sessions that do not last are used again after a crash.
+            self.sessions.remove(&client);
         }
+        self.knows(client, session);
         let life = self.life_of.get(&client).copied();
         if let Some(life) = life {
             self.lives[life].conn = number;
@@ -244,6 +244,18 @@ impl Ground {
         (conn.attached, conn.attached_at) = (Some(now), moment);
         conn.session_present = session_present;
         conn.life = life;
+    }
+
+    /// The session of a client has this number; with another one it is another life.
+    pub fn knows(&mut self, client: usize, session: u64) {
+        if self.sessions.insert(client, session) == Some(session) {
+            return;
+        }
+        if let Some(old) = self.life_of.get(&client) {
+            self.lives[*old].is_over = true;
+        }
+        self.lives.push(Life { client, ..Life::default() });
+        self.life_of.insert(client, self.lives.len() - 1);
     }
 
     /// A SUBSCRIBE was read.
@@ -394,6 +406,11 @@ impl Ground {
             conn.is_uncertain |= conn.has_connect && conn.attached.is_none();
             conn.unhandled.clear();
         }
+        // Who came back in vain may have cancelled a will that was waiting.
+        let in_vain = self.conns.iter().filter(|conn| conn.has_connect && conn.attached.is_none());
+        let in_vain: BTreeSet<usize> = in_vain.map(|conn| conn.client).collect();
+        let waiting = self.conns.iter_mut().filter(|conn| in_vain.contains(&conn.client));
+        waiting.for_each(|conn| conn.is_uncertain |= conn.will_delay > 0);
         for (client, ids) in std::mem::take(&mut self.unreleased) {
             self.unreleased_before.entry(client).or_default().extend(ids);
         }

@@ -267,7 +267,12 @@ impl<D: Disk> SegmentLog<D> {
     /// A preparation is done, or the disk had no room for it.
     pub fn prepared(&mut self, preparation: Preparation<D>, result: io::Result<()>) {
         self.is_preparing = false;
-        self.no_room = result.is_err();
+        let is_full = |error: &io::Error| {
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        };
+        self.no_room = result.as_ref().is_err_and(is_full);
+        // A disk that cannot sync one file is not trusted with another.
+        self.has_failed |= result.is_err() && !self.no_room;
         if let Some((name, file, size)) = preparation.into_ready().filter(|_| result.is_ok()) {
             self.add_ready(Ready { name, file, size });
         }

@@ -86,7 +86,7 @@ impl World {
         self.attached.borrow_mut().insert((connected.session.number, connected.connection), number);
         let mut watch = self.watch.borrow_mut();
         watch.ground.now = self.now();
-        watch.ground.attach(number, connected.session_present);
+        watch.ground.attach(number, connected.session.number, connected.session_present);
         watch.tell(|ground| {
             let what = if connected.session_present { "its session" } else { "a new session" };
             format!("the Broker gives {} #{number} {what}", ground.name(ground.conns[number].client))

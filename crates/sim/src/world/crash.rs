@@ -11,7 +11,7 @@ use crate::store::{self, Found, Store};
 use crate::watch::Fact;
 use aldis_broker::{Bodies, Broker};
 use aldis_packet::ReasonCode;
-use aldis_session::{Counters, Farewell, Journal, Limits, Memory, Publication, Rights, Stamp};
+use aldis_session::{Counters, Farewell, Journal, Limits, Memory, Publication, Rights, Session, Stamp};
 use aldis_store::{Condition, Cut, Log, OpenError, Put, Record};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -54,6 +54,12 @@ fn publication(put: &Put<'_>, journal: &Journal) -> Publication {
         memory: Memory::default(),
         stamp: Stamp::known(put.message),
     }
+}
+
+/// Whose session it is, and its number.
+fn known(session: &Arc<Session>) -> Option<(usize, u64)> {
+    let client = session.client_id.strip_prefix('c')?.parse().ok()?;
+    Some((client, session.number))
 }
 
 impl World {
@@ -185,6 +191,7 @@ impl World {
             self.count("the end of a log was cut");
         }
         self.sessions.borrow_mut().extend(broker.broker.sessions().map(Arc::downgrade));
+        let found: Vec<(usize, u64)> = broker.broker.sessions().filter_map(known).collect();
         *self.store.borrow_mut() = Some(store);
         *self.lights.borrow_mut() = lights;
         *self.broker.borrow_mut() = Some(broker);
@@ -193,6 +200,10 @@ impl World {
             let mut watch = self.watch.borrow_mut();
             watch.ground.now = self.now();
             watch.ground.crash(self.whole_at.get());
+            for (client, session) in found {
+                // One that was made and not answered for.
+                watch.ground.knows(client, session);
+            }
         }
         self.tell(|| "the broker is there again".to_owned());
         self.call(Actor::Broker, self.now());
