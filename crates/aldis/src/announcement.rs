@@ -4,22 +4,50 @@
 //! Only texts; who writes them where is in `run.rs`.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use aldis_server::{DEFAULT_PORT, Listener};
+use aldis_server::{Cut, DEFAULT_PORT, Found, Listener, Syncs};
 use aldis_session::Limits;
 
 use crate::configuration::units::show_milliseconds;
-use crate::configuration::{Config, listen};
+use crate::configuration::{Config, Keeping, listen};
 use crate::machine;
 
 /// Said while there is no log on disk.
-pub const IN_MEMORY_ONLY: &str =
-    "state is in memory only: sessions, queues and retained messages are lost when the broker stops";
+pub const IN_MEMORY_ONLY: &str = "state is in memory only: sessions, queues and retained messages are lost when \
+     the broker stops; to keep them, start it with --data-dir";
+
+/// Where state is kept, and what was found there.
+#[must_use]
+pub fn kept(folder: &Path, syncs: Syncs, found: &Found) -> String {
+    let safe = match syncs {
+        Syncs::Always => "synced before it is acknowledged".to_owned(),
+        Syncs::Every(interval) => {
+            let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+            format!("synced every {}", show_milliseconds(interval))
+        }
+    };
+    let Found { sessions, messages, retained, .. } = found;
+    format!(
+        "state is kept in {} ({safe}): {sessions} sessions, {messages} messages, {retained} of them retained",
+        folder.display()
+    )
+}
+
+/// What was at the end of the log and is left out.
+#[must_use]
+pub fn cut(cut: &Cut) -> String {
+    format!(
+        "the log ended in the middle of a write: {} bytes of {} from byte {} on are left out; they were never \
+         acknowledged",
+        cut.bytes, cut.file, cut.offset
+    )
+}
 
 /// The answer to SIGUSR1, on which Mosquitto saves what it holds.
 pub const NOTHING_TO_FLUSH: &str = "SIGUSR1: nothing is buffered that could be written out: log lines are \
-     written as they come, and state is in memory only";
+     written as they come, and what has to be kept is kept before it is acknowledged, if there is a data_dir";
 
 /// What the other signals are for, said to whoever sends one that does nothing.
 pub const SIGNALS: &str = "HUP reads the configuration again, TERM and INT stop cleanly";
@@ -115,6 +143,10 @@ pub fn summary(config: &Config) -> String {
     if let Some(address) = config.settings.metrics {
         lines.push(format!("would serve metrics on http://{address}/metrics"));
     }
+    lines.push(match &config.keeping {
+        Keeping::Memory => "state would be in memory only".to_owned(),
+        Keeping::Folder(folder, _) => format!("state would be kept in {}", folder.display()),
+    });
     if let Some((is_warning, line)) = open_files(machine::open_files_limit(), config) {
         lines.push(if is_warning { format!("warning: {line}") } else { line });
     }

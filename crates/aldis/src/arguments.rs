@@ -17,13 +17,14 @@ Examples:
   mosquitto_passwd -c users alice          a password file (Debian: in the package mosquitto), and
   aldis --listen tcp://0.0.0.0:1883 --set auth.password_file=users
                                            a broker for the network that asks for passwords
+  aldis --data-dir /var/lib/aldis          what was acknowledged survives a loss of power
   aldis -c /etc/aldis/aldis.toml           with a configuration file; none is read unless named
   aldis -c aldis.toml --check-config       only say whether the file is good
   aldis --set limits.queue_messages=1000   any setting of the file
 
 Later ones win: the file, then environment variables (ALDIS_LIMITS__QUEUE_MESSAGES=1000), then
 --set, then the other options. All settings: docs/configuration.md.
-The log goes to standard error. State is in memory only, and there is no TLS yet.
+The log goes to standard error. Without --data-dir state is in memory only. There is no TLS yet.
 Signals: TERM and INT (Ctrl-C) stop cleanly, a second one at once; HUP reads settings again.
 Exit codes: 0 stopped or checked, 1 did not start or was stopped at once, 2 no such option.";
 
@@ -51,9 +52,13 @@ pub struct Arguments {
     #[arg(long)]
     pub check_config: bool,
 
-    /// Folder for what the broker keeps; nothing is stored in it yet
+    /// Keep sessions, queues and retained messages in this folder [default: in memory only]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+
+    /// What is safe when it is acknowledged: fsync, interval or memory [default: fsync, with a folder]
+    #[arg(long, value_name = "HOW")]
+    pub durability: Option<String>,
 
     /// Log connects, subscribes and disconnects; twice: every packet
     #[arg(short, long, action = ArgAction::Count)]

@@ -20,7 +20,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aldis_server::{Authentication, DEFAULT_PORT, Listener, PasswordFile, Settings};
+use aldis_server::{Authentication, DEFAULT_PORT, Listener, PasswordFile, Settings, Syncs};
 
 use self::draft::Draft;
 pub use self::elsewhere::Hint;
@@ -41,14 +41,25 @@ const MIN_WATERMARK: usize = 64 << 20;
 pub struct Config {
     /// What the server is started with.
     pub settings: Settings,
-    /// Folder for what is kept, once something is.
+    /// Folder for what is kept, if it was named.
     pub data_dir: Option<PathBuf>,
+    /// Where state is kept, and how safely.
+    pub keeping: Keeping,
     /// The password file as it was named, for messages; its contents are in `settings`.
     pub password_file: Option<PathBuf>,
     /// 0 (quiet), 1 (`-v`) or 2 (`-vv`).
     pub verbosity: u8,
     /// What it was made from, to decide again what depends on the listeners.
     draft: Draft,
+}
+
+/// Where state is kept, and how safely.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Keeping {
+    /// Nowhere but in memory.
+    Memory,
+    /// In this folder.
+    Folder(PathBuf, Syncs),
 }
 
 /// What a reload leads to: the new configuration as far as it can be applied now.
@@ -131,9 +142,14 @@ impl Config {
         if self.data_dir != running.data_dir {
             needs_restart.push("data_dir");
         }
+        let differs = |name: &str| {
+            setting::find(name).is_some_and(|setting| setting.kind.differs(&self.draft, &running.draft))
+        };
+        needs_restart.extend(["durability", "durability_interval"].into_iter().filter(|name| differs(name)));
         let mut config = complete(self.draft, running.settings.listeners.clone())?;
         config.settings.metrics = running.settings.metrics;
         config.data_dir.clone_from(&running.data_dir);
+        config.keeping.clone_from(&running.keeping);
         Ok(Reload { changed: changes(&config, running), config, needs_restart })
     }
 
@@ -202,10 +218,29 @@ fn complete(draft: Draft, listeners: Vec<Listener>) -> Result<Config, ConfigErro
     Ok(Config {
         settings,
         data_dir: draft.data_dir.clone(),
+        keeping: keeping(&draft)?,
         password_file: draft.password_file.clone(),
         verbosity: draft.verbosity,
         draft,
     })
+}
+
+/// With a folder state is kept there, unless it is said otherwise.
+fn keeping(draft: &Draft) -> Result<Keeping, ConfigError> {
+    let syncs = match draft.durability {
+        Some(2) => return Ok(Keeping::Memory),
+        Some(1) => Syncs::Every(draft.durability_interval),
+        _ => Syncs::Always,
+    };
+    match (&draft.data_dir, draft.durability) {
+        (Some(folder), _) => Ok(Keeping::Folder(folder.clone(), syncs)),
+        (None, None) => Ok(Keeping::Memory),
+        (None, Some(_)) => {
+            // What is set was set somewhere.
+            let origin = draft.origins.get("durability").cloned().unwrap_or(Origin::Set);
+            Err(ConfigError::NoFolder(origin))
+        }
+    }
 }
 
 fn read_passwords(draft: &Draft) -> Result<Option<PasswordFile>, ConfigError> {

@@ -6,6 +6,7 @@
 pub mod announcement;
 pub mod arguments;
 pub mod configuration;
+pub mod data_directory;
 pub mod documentation;
 pub mod logging;
 pub mod machine;

@@ -6,16 +6,18 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aldis_server::{Server, StartError};
+use aldis_server::{KeptState, OpenError, Server, StartError, open_store};
 use tokio::runtime::Builder;
 use tracing::{error, info, warn};
 
 use crate::announcement;
 use crate::arguments::Arguments;
-use crate::configuration::{self, Config};
+use crate::configuration::{self, Config, Keeping};
+use crate::data_directory::{DataDirectory, DataDirectoryError};
 use crate::logging::Log;
 use crate::machine;
 use crate::service::ServiceManager;
@@ -44,6 +46,10 @@ pub enum RunError {
     Runtime(io::Error),
     /// The signal handlers could not be installed.
     Signals(io::Error),
+    /// The folder of the store cannot be used.
+    Folder(DataDirectoryError),
+    /// The store in it cannot be opened.
+    Store(PathBuf, OpenError),
     /// The server could not start: a port is taken, an address is not of this machine.
     Start(StartError),
 }
@@ -58,6 +64,8 @@ impl fmt::Display for RunError {
             RunError::Signals(error) => {
                 write!(out, "cannot receive signals: {error}; allow this process more open files")
             }
+            RunError::Folder(error) => error.fmt(out),
+            RunError::Store(folder, error) => write!(out, "{}: {error}", folder.display()),
             RunError::Start(error) => error.fmt(out),
         }
     }
@@ -74,9 +82,17 @@ async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<E
         warn!("cannot raise the limit of open files: {error}");
         None
     });
-    let server =
-        Server::builder().settings(config.settings.clone()).start().await.map_err(RunError::Start)?;
-    announce(&server, &config, open_files);
+    // Until the end, which is after the store has been closed.
+    let kept = open_kept(&config)?;
+    let mut builder = Server::builder().settings(config.settings.clone());
+    let mut kept_line = None;
+    let _directory = kept.map(|Kept { directory, state, line }| {
+        builder = std::mem::take(&mut builder).state(state);
+        kept_line = Some(line);
+        directory
+    });
+    let server = builder.start().await.map_err(RunError::Start)?;
+    announce(&server, &config, open_files, kept_line.as_deref());
     // Under a service manager nobody is there to try things.
     if !service.is_there() {
         print_what_to_try(&server, &config);
@@ -126,8 +142,32 @@ async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<E
     }
 }
 
+/// A store that is open, in a folder that belongs to this process.
+struct Kept {
+    directory: DataDirectory,
+    state: KeptState,
+    line: String,
+}
+
+/// Opens the store, if state is to be kept, and says what was wrong with it.
+fn open_kept(config: &Config) -> Result<Option<Kept>, RunError> {
+    let Keeping::Folder(folder, syncs) = &config.keeping else { return Ok(None) };
+    let directory = DataDirectory::open(folder).map_err(RunError::Folder)?;
+    let folder = directory.folder();
+    if directory.is_in_memory() {
+        warn!("data_dir {} is in memory (tmpfs): it is lost when the machine stops", folder.display());
+    }
+    let (state, found) =
+        open_store(folder, *syncs).map_err(|error| RunError::Store(folder.to_owned(), error))?;
+    if let Some(cut) = &found.cut {
+        warn!("{}", announcement::cut(cut));
+    }
+    let line = announcement::kept(folder, *syncs, &found);
+    Ok(Some(Kept { directory, state, line }))
+}
+
 /// Says on the log what runs now.
-fn announce(server: &Server, config: &Config, open_files: Option<u64>) {
+fn announce(server: &Server, config: &Config, open_files: Option<u64>, kept: Option<&str>) {
     for address in server.addresses() {
         info!("listening on tcp://{address}");
     }
@@ -136,11 +176,11 @@ fn announce(server: &Server, config: &Config, open_files: Option<u64>) {
     }
     log_who_may_connect(config);
     log_open_files(config, open_files);
-    if let Some(folder) = &config.data_dir {
-        warn!("data_dir {} is accepted, but nothing is stored in it yet", folder.display());
-    }
     // The last line of the start: whoever watches knows that it is complete.
-    warn!("{}", announcement::IN_MEMORY_ONLY);
+    match kept {
+        Some(line) => info!("{line}"),
+        None => warn!("{}", announcement::IN_MEMORY_ONLY),
+    }
 }
 
 /// For whoever started it by hand, on standard output.

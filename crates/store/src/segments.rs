@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 /// Size of the first segment, and the unit of all sizes.
 const SMALLEST: u64 = 256 << 10;
-/// Sizes double from one segment to the next up to this,
+/// Sizes double when a segment fills up to this,
 const LARGE: u64 = 16 << 20;
 /// and in a store of so many bytes up to that.
 const MUCH: u64 = 512 << 20;
@@ -224,8 +224,10 @@ impl<D: Disk> SegmentLog<D> {
     /// The size that the next segment has.
     fn next_size(&self) -> u64 {
         let limit = if self.bytes() > MUCH { LARGEST } else { LARGE };
-        let current = self.segments.get(&self.current).map_or(SMALLEST / 2, |segment| segment.size);
-        (2 * current).clamp(SMALLEST, limit)
+        let current = self.segments.get(&self.current).map_or(SMALLEST, |segment| segment.size);
+        // A store that is used little stays small, however often it is opened.
+        let fills = (current / 2..=current).contains(&self.end);
+        if fills { (2 * current).clamp(SMALLEST, limit) } else { current.clamp(SMALLEST, limit) }
     }
 
     /// Begins a segment that holds a frame of this size: the largest that is ready, beyond the reserve if the disk has

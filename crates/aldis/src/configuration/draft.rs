@@ -19,6 +19,9 @@ use super::error::Origin;
 pub(crate) struct Draft {
     pub(crate) listen: Option<Vec<Listener>>,
     pub(crate) data_dir: Option<PathBuf>,
+    /// 0 `fsync`, 1 `interval`, 2 `memory`.
+    pub(crate) durability: Option<usize>,
+    pub(crate) durability_interval: Duration,
     pub(crate) metrics: Option<SocketAddr>,
     pub(crate) sys_interval: Duration,
     pub(crate) shutdown_deadline: Duration,
@@ -41,6 +44,8 @@ impl Default for Draft {
         Draft {
             listen: None,
             data_dir: None,
+            durability: None,
+            durability_interval: Duration::from_secs(1),
             metrics: defaults.metrics,
             sys_interval: defaults.sys_interval,
             shutdown_deadline: defaults.shutdown_deadline,

@@ -54,7 +54,7 @@ static ROWS: &[Row] = &[
             "MQTT 3.1.1 sessions have limits.session_expiry_default beside it",
         ),
     ),
-    (&["persistence_location", "data", "datadir"], meant_as("data_dir", "Nothing is stored in it yet")),
+    (&["persistence_location", "data", "datadir"], meant_as("data_dir", "")),
     (
         &["persistence", "persistence_file", "persistent", "storage", "autosave_"],
         none("storage on disk is not there yet: state is in memory only"),

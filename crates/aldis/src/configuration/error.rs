@@ -130,6 +130,11 @@ pub enum ConfigError {
         /// What is wrong with it.
         error: PasswordFileError,
     },
+    /// State is to be kept, and there is no folder for it.
+    NoFolder(
+        /// Where that was said.
+        Origin,
+    ),
     /// `-p` with something else than a port.
     BadPort(
         /// As it was written.
@@ -207,6 +212,11 @@ impl ConfigError {
             ConfigError::Passwords { origin, error } => {
                 write!(out, "\"auth.password_file\" {origin}: {error}")
             }
+            ConfigError::NoFolder(origin) => write!(
+                out,
+                "\"durability\" {origin} keeps state on disk, and no folder is named for it; set data_dir, for \
+                 example --data-dir /var/lib/aldis, or durability = \"memory\""
+            ),
             ConfigError::BadPort(given) => {
                 write!(out, "-p {given:?} is not a port; write a number from 0 to 65535, for example -p 1884")
             }

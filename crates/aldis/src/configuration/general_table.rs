@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::kind::{Kind, Number, Unit};
 use super::setting::{Effect, Setting};
 
+/// In the order of [`Draft::durability`].
+const DURABILITIES: [&str; 3] = ["fsync", "interval", "memory"];
+
 const DAY_MILLISECONDS: u64 = 24 * 3600 * 1000;
 
 pub(crate) static GENERAL: &[Setting] = &[
@@ -27,9 +30,38 @@ pub(crate) static GENERAL: &[Setting] = &[
         },
         effect: Effect::Restart,
         default: None,
-        help: "Folder for what the broker keeps. Accepted, and nothing is stored in it yet: state is in memory \
-               only.",
+        help: "Folder for what the broker keeps: sessions, their queues and subscriptions, retained messages, wills. It \
+               is made if it is not there, and belongs to one broker at a time. Without it state is in memory only.",
         reason: "Without a folder there is nothing to clean up.",
+    },
+    Setting {
+        name: "durability",
+        kind: Kind::Word {
+            words: &DURABILITIES,
+            get: |draft| draft.durability,
+            set: |draft, which| draft.durability = Some(which),
+        },
+        effect: Effect::Restart,
+        default: Some("`\"fsync\"` with a `data_dir`, else `\"memory\"`"),
+        help: "What is safe when the broker acknowledges it. `fsync`: everything that has to be kept is on disk, and \
+               survives a loss of power. `interval`: it is handed to the system, and survives the end of the \
+               broker; a loss of power takes what came in the last `durability_interval`. `memory`: nothing is \
+               kept, whatever `data_dir` says.",
+        reason: "An acknowledgement is a promise.",
+    },
+    Setting {
+        name: "durability_interval",
+        kind: Kind::Number(Number {
+            unit: Unit::Milliseconds,
+            range: 10..=3_600_000,
+            word: None,
+            get: |draft| milliseconds(draft.durability_interval),
+            set: |draft, number| draft.durability_interval = Duration::from_millis(number),
+        }),
+        effect: Effect::Restart,
+        default: None,
+        help: "With `durability = \"interval\"`: the longest time between two syncs while messages come.",
+        reason: "What most other brokers that sync at all do not better.",
     },
     Setting {
         name: "metrics",

@@ -22,6 +22,13 @@ pub(crate) enum Kind {
         get: fn(&Draft) -> Option<&PathBuf>,
         set: fn(&mut Draft, PathBuf),
     },
+    /// One of a few words.
+    Word {
+        words: &'static [&'static str],
+        /// Which of them, if one was given.
+        get: fn(&Draft) -> Option<usize>,
+        set: fn(&mut Draft, usize),
+    },
     /// The address of the metrics listener.
     Metrics,
     /// A list of listener URLs.
@@ -64,6 +71,12 @@ impl Kind {
             (Kind::Path { example, .. }, _) => {
                 return Err(format!("is {value}, but it takes a path, for example {example:?}"));
             }
+            (Kind::Word { words, set, .. }, RawValue::Text(text)) if words.contains(&text.as_str()) => {
+                set(draft, words.iter().position(|word| word == text).unwrap_or(0));
+            }
+            (Kind::Word { words, .. }, _) => {
+                return Err(format!("is {value}, but it takes {}", one_of(words)));
+            }
             (Kind::Metrics, _) => draft.metrics = listen::parse_metrics(value)?,
             (Kind::Listeners, _) => draft.listen = Some(listen::parse_listeners(value)?),
         }
@@ -76,6 +89,7 @@ impl Kind {
             Kind::Flag { get, .. } => get(one) != get(other),
             Kind::Number(number) => (number.get)(one) != (number.get)(other),
             Kind::Path { get, .. } => get(one) != get(other),
+            Kind::Word { get, .. } => get(one) != get(other),
             Kind::Metrics => one.metrics != other.metrics,
             Kind::Listeners => one.listen != other.listen,
         }
@@ -85,7 +99,9 @@ impl Kind {
     pub(crate) fn read_word(&self, word: &str) -> RawValue {
         match self {
             Kind::Flag { .. } | Kind::Number(_) => RawValue::from_word(word),
-            Kind::Path { .. } | Kind::Metrics | Kind::Listeners => RawValue::from_word_as_text(word),
+            Kind::Path { .. } | Kind::Word { .. } | Kind::Metrics | Kind::Listeners => {
+                RawValue::from_word_as_text(word)
+            }
         }
     }
 
@@ -95,9 +111,19 @@ impl Kind {
             Kind::Flag { .. } => "true or false".to_owned(),
             Kind::Number(number) => number.expected(),
             Kind::Path { .. } => "path".to_owned(),
+            Kind::Word { words, .. } => one_of(words),
             Kind::Metrics => "IP address with a port, or `\"off\"`".to_owned(),
             Kind::Listeners => "list of URLs".to_owned(),
         }
+    }
+}
+
+/// A few words, quoted, the last one behind "or".
+fn one_of(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    match quoted.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
+        _ => quoted.concat(),
     }
 }
 

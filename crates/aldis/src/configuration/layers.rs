@@ -221,6 +221,9 @@ fn read_options(arguments: &Arguments, draft: &mut Draft) -> Result<(), ConfigEr
     if let Some(address) = &arguments.metrics {
         option("metrics", "--metrics", RawValue::Text(address.clone()))?;
     }
+    if let Some(how) = &arguments.durability {
+        option("durability", "--durability", RawValue::Text(how.clone()))?;
+    }
     if arguments.verbose > 0 {
         option("log.verbosity", "-v", RawValue::Whole(i128::from(arguments.verbose.min(2))))?;
     }
