@@ -17,8 +17,12 @@ class Script:
     """The cases of one file, in the order in which they are written."""
 
     def __init__(self, words):
-        self.words = words
+        # A script may add options of its own; `given` has what the command line says of them.
+        self.parser = argparse.ArgumentParser(description=words)
+        self.given = None
         self.cases = {}
+        # The names of those that run when the command line names none; all of them, unless a script says otherwise.
+        self.by_default = None
         self.binary = None
         self.verbose = False
 
@@ -47,11 +51,11 @@ class Script:
 
     def main(self):
         """Runs what the command line asks for; does not return."""
-        parser = argparse.ArgumentParser(description=self.words)
+        parser = self.parser
         parser.add_argument("--aldis", default=str(BINARY), help="the broker to start (default: %(default)s)")
         parser.add_argument("--only", action="append", metavar="NAME", help="this case only (repeatable)")
         parser.add_argument("--list", action="store_true", help="name the cases and do nothing")
-        given = parser.parse_args()
+        given = self.given = parser.parse_args()
         if given.list:
             print("\n".join(self.cases))
             sys.exit(0)
@@ -62,8 +66,9 @@ class Script:
         self.binary = str(pathlib.Path(given.aldis).resolve())
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        failed = sum(not self.passes(name) for name in given.only or self.cases)
-        print(f"{len(given.only or self.cases) - failed} passed, {failed} failed", flush=True)
+        names = given.only or self.by_default or self.cases
+        failed = sum(not self.passes(name) for name in names)
+        print(f"{len(names) - failed} passed, {failed} failed", flush=True)
         sys.exit(1 if failed else 0)
 
     def passes(self, name):
