@@ -39,7 +39,7 @@ pub fn kept(folder: &Path, syncs: Syncs, found: &Found) -> String {
 #[must_use]
 pub fn cut(cut: &Cut) -> String {
     format!(
-        "the log ended in the middle of a write: {} bytes of {} from byte {} on are left out; they were never \
+        "the log ended in the middle of a write: {} bytes of {} from byte {} on are cut off; they were never \
          acknowledged",
         cut.bytes, cut.file, cut.offset
     )

@@ -3,7 +3,7 @@
 use crate::broker_handle::Reply;
 use aldis_broker::{Bodies, Broker};
 use aldis_session::{Counters, Journal, Memory, Publication, Rights, Stamp};
-use aldis_store::{Fold, Log, Put, Wall};
+use aldis_store::{Fold, Log, OpenError, Put, Wall};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Reads all messages that a fold refers to, in whatever order is quick, and gives each to its argument.
-pub type ReadBodies = Box<dyn FnOnce(&mut dyn FnMut(&Put<'_>)) + Send>;
+pub type ReadBodies = Box<dyn FnOnce(&mut dyn FnMut(&Put<'_>)) -> Result<(), OpenError> + Send>;
 
 /// State as a store has kept it.
 pub struct KeptState {
@@ -54,7 +54,7 @@ impl KeptState {
     /// No state.
     #[must_use]
     pub fn empty(log: Arc<dyn Log>) -> KeptState {
-        KeptState::new(log, Fold::default(), Box::new(|_| {}))
+        KeptState::new(log, Fold::default(), Box::new(|_| Ok(())))
     }
 
     /// Gives the state to a Broker.
@@ -64,7 +64,7 @@ impl KeptState {
         rights: Option<&Arc<dyn Rights>>,
         counters: &Arc<Counters>,
         now: Instant,
-    ) -> Restored {
+    ) -> Result<Restored, OpenError> {
         let KeptState { log, fold, bodies, close } = self;
         // Time never goes back: a clock that does makes nothing younger than it was.
         let wall = wall_now().max(fold.clock);
@@ -74,9 +74,9 @@ impl KeptState {
         bodies(&mut |put| {
             let publication = publication(put, &journal).counted(counters);
             known.insert(put.message, Arc::new(publication));
-        });
+        })?;
         broker.restore(&fold, &known, rights, now);
-        Restored { broker, journal, log, close }
+        Ok(Restored { broker, journal, log, close })
     }
 }
 

@@ -23,7 +23,7 @@ use crate::trends::Trends;
 use aldis_broker::{Broker, Command};
 use aldis_packet::{PacketType, ReasonCode};
 use aldis_session::{Counters, Rights};
-use aldis_store::{Log as Store, MemoryLog};
+use aldis_store::{Log as Store, MemoryLog, OpenError};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -45,6 +45,8 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
+    /// The state that a store has kept cannot be read.
+    Store(OpenError),
     /// The metrics listener cannot be opened.
     Metrics {
         /// Where it was to listen.
@@ -57,6 +59,7 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, address, error, other) = match self {
+            StartError::Store(error) => return error.fmt(f),
             StartError::Listen { address, error } => ("listen on", address, error, "-p PORT or --listen"),
             StartError::Metrics { address, error } => ("serve metrics on", address, error, "--metrics"),
         };
@@ -253,7 +256,8 @@ impl Server {
         let now = clock::now();
         let broker = Broker::new(Arc::clone(&limits), Arc::clone(&counters), now);
         let broker = broker.observed_by(Arc::clone(&observer) as _);
-        let Restored { broker, journal, log, close } = state.restore(broker, rights.as_ref(), &counters, now);
+        let Restored { broker, journal, log, close } =
+            state.restore(broker, rights.as_ref(), &counters, now).map_err(StartError::Store)?;
         let (commands, received) = mpsc::channel(COMMANDS);
         let handle = BrokerHandle::new(commands, &broker, counters, journal, observer, rights, limits);
         let doors = Arc::new(Doors {

@@ -8,6 +8,7 @@
 use crate::clock;
 use crate::kept_state::{KeptState, wall_now};
 use aldis_store::frame::Salt;
+use aldis_store::scan::Place;
 use aldis_store::{
     Committer, Condition, Cut, Errand, FileDisk, Fold, Log, OpenError, Opened, Put, Reader, Record,
     SegmentLog, Stage, Syncs, apply,
@@ -113,42 +114,36 @@ impl Progress {
     }
 }
 
+/// A message, and where the record with its body lies.
+type Body = (u64, Place, u32);
+
+/// Bytes of bodies that are read at once, if they lie close together.
+const PIECE: usize = 4 << 20;
+
 /// Reads all bodies in the order of their places, many at once.
 fn read_bodies(
-    bodies: &[(u64, aldis_store::scan::Place, u32)],
+    bodies: &[Body],
     reader: &Reader<FileDisk>,
     give: &mut dyn FnMut(&Put<'_>),
-) {
-    /// Bytes read at once, if bodies lie close together.
-    const PIECE: usize = 4 << 20;
+) -> Result<(), OpenError> {
     let mut rest = bodies;
     while let Some((_, first, _)) = rest.first() {
-        let is_near = |(_, place, length): &(u64, aldis_store::scan::Place, u32)| {
+        let is_near = |(_, place, length): &&Body| {
             place.segment == first.segment && place.offset + *length as usize <= first.offset + PIECE
         };
-        let count = rest.iter().take_while(|body| is_near(body)).count().max(1);
+        let count = rest.iter().take_while(is_near).count().max(1);
         let (near, behind) = rest.split_at(count);
         let end = near.last().map_or(0, |(_, place, length)| place.offset + *length as usize);
-        match reader.read(*first, end - first.offset) {
-            Ok(bytes) => {
-                for (message, place, _) in near {
-                    let record = bytes.get(place.offset - first.offset..).and_then(Record::decode);
-                    match record {
-                        Some((Record::Put(put) | Record::Moved(put), _)) if put.message == *message => {
-                            give(&put)
-                        }
-                        _ => {
-                            tracing::error!(target: "aldis", "message {message} is not at {place:?}: it is lost")
-                        }
-                    }
-                }
-            }
-            Err(error) => {
-                tracing::error!(target: "aldis", "{count} messages at {first:?} cannot be read: {error}");
+        let bytes = reader.read(*first, end - first.offset)?;
+        for (message, place, _) in near {
+            match bytes.get(place.offset - first.offset..).and_then(Record::decode) {
+                Some((Record::Put(put) | Record::Moved(put), _)) if put.message == *message => give(&put),
+                _ => return Err(OpenError::damaged_body(*place)),
             }
         }
         rest = behind;
     }
+    Ok(())
 }
 
 fn start(committer: Committer<FileDisk>, stage: Arc<Stage>) -> io::Result<JoinHandle<()>> {

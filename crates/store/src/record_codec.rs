@@ -3,6 +3,7 @@
 use crate::codec::{Rest, put_bytes, put_number, put_option};
 use crate::record::{Origin, Put, Queue, Record, WillRecord};
 use aldis_packet::{PacketId, QoS, RetainHandling, SubscriptionOptions};
+use crc32c::crc32c;
 
 /// Which record it is. Numbers are never given anew: a store may hold them for years.
 mod kind {
@@ -191,7 +192,9 @@ fn put_will(will: Option<&WillRecord<'_>>, out: &mut Vec<u8>) {
     put_bytes(will.payload, out);
 }
 
+/// Bodies lie on disk for long, and are read one by one: each has a checksum of its own.
 fn put_message(kind: u8, put: &Put<'_>, out: &mut Vec<u8>) {
+    let start = out.len() + 1;
     numbered(kind, put.message, out);
     out.push(put.qos as u8 | if put.retain { RETAIN } else { 0 });
     match put.origin {
@@ -204,6 +207,8 @@ fn put_message(kind: u8, put: &Put<'_>, out: &mut Vec<u8>) {
     put_bytes(put.topic.as_bytes(), out);
     put_bytes(put.properties, out);
     put_bytes(put.payload, out);
+    let sum = crc32c(out.get(start..).unwrap_or_default());
+    out.extend_from_slice(&sum.to_le_bytes());
 }
 
 fn options_byte(options: SubscriptionOptions) -> u8 {
@@ -318,6 +323,18 @@ fn will<'a>(fields: &mut Rest<'a>) -> Option<Option<WillRecord<'a>>> {
 }
 
 fn message<'a>(fields: &mut Rest<'a>) -> Option<Put<'a>> {
+    let whole = fields.0;
+    let (body, sum) = whole.split_last_chunk::<4>()?;
+    if crc32c(body) != u32::from_le_bytes(*sum) {
+        return None;
+    }
+    let mut body = Rest(body);
+    let put = message_in(&mut body)?;
+    fields.0 = &[];
+    body.is_empty().then_some(put)
+}
+
+fn message_in<'a>(fields: &mut Rest<'a>) -> Option<Put<'a>> {
     let message = fields.number()?;
     let flags = fields.byte()?;
     let origin = match fields.byte()? {

@@ -172,7 +172,7 @@ def two_brokers_on_one_directory(run):
             demand(re.search(rf"\b{lives.broker.pid}\b", said), f"{lives.broker.pid} is not named: {said}")
             with client(lives.port) as one:
                 one.ping()
-            publisher = Publisher("publisher", TOPIC, 1, 10)
+            publisher = Publisher(f"publisher-{number}", TOPIC, 1, 10)
             publisher.connect(lives.port)
             publisher.until = 10
             drive([publisher], publisher.is_done)

@@ -8,7 +8,7 @@
 use super::jobs::{self, UNFINISHED};
 use super::{RESERVE, Ready, SMALLEST, SPARE, Segment, SegmentLog, segment_name};
 use crate::disk::Disk;
-use crate::frame::{Frame, Salt};
+use crate::frame::{self, ALIGNMENT, Frame, Salt};
 use crate::scan::{End, Place, Scan};
 use crc32c::crc32c;
 use parking_lot::RwLock;
@@ -61,6 +61,13 @@ pub enum OpenError {
     BadCheckpoint(String),
     /// The state in a checkpoint or a frame is none that this broker knows.
     BadState(String),
+    /// The body of a message is damaged.
+    DamagedBody {
+        /// Name of the file.
+        file: String,
+        /// Bytes from its beginning.
+        offset: u64,
+    },
     /// What had been synced is damaged.
     Damaged {
         /// Name of the file.
@@ -93,6 +100,9 @@ impl fmt::Display for OpenError {
                 write!(f, "{file} is damaged, and there is no other checkpoint")
             }
             OpenError::BadState(what) => write!(f, "{what} holds records that this Aldis does not know"),
+            OpenError::DamagedBody { file, offset } => {
+                write!(f, "{file} is damaged at byte {offset}, where the body of a message lies")
+            }
             OpenError::Damaged { file, offset, index, synced } => write!(
                 f,
                 "{file} is damaged at byte {offset}: frame {index} is bad, and up to frame {synced} all had been written safely"
@@ -102,6 +112,14 @@ impl fmt::Display for OpenError {
 }
 
 impl std::error::Error for OpenError {}
+
+impl OpenError {
+    /// The body of a message is not, or not whole, where it should be.
+    #[must_use]
+    pub fn damaged_body(place: Place) -> OpenError {
+        OpenError::DamagedBody { file: segment_name(place.segment), offset: place.offset as u64 }
+    }
+}
 
 impl<D: Disk> SegmentLog<D> {
     /// Opens the store on `disk`, or makes one there, with `salt` if it is new. The state of the checkpoint is given to
@@ -140,6 +158,7 @@ impl<D: Disk> SegmentLog<D> {
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
         numbers.sort_unstable();
         let (mut segments, mut files, mut bad) = (BTreeMap::new(), BTreeMap::new(), None);
+        let mut garbage = None;
         let mut used = start;
         for number in numbers {
             let file = Arc::new(disk.open(&segment_name(number))?);
@@ -149,11 +168,12 @@ impl<D: Disk> SegmentLog<D> {
                 disk.read_at(&file, &mut bytes, 0)?;
                 let from = if number == start.0 { usize::try_from(start.1).unwrap_or(0) } else { 0 };
                 scan.segment(number, &bytes, from, &mut |place, frame| {
-                    let offset = place.offset + crate::frame::HEADER;
+                    let offset = place.offset + frame::HEADER;
                     if bad.is_none() && !found(Place { offset, ..place }, frame) {
                         bad = Some(place.segment);
                     }
                 });
+                garbage = garbage_behind(&scan, number, &bytes, salt);
                 let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
                 used = (number, end);
                 disk.sync_data(&file)?;
@@ -164,8 +184,9 @@ impl<D: Disk> SegmentLog<D> {
         if let Some(segment) = bad {
             return Err(OpenError::BadState(segment_name(segment)));
         }
-        let cut = cut_of(&scan, used)?;
-        for name in names.iter().filter(|name| name.ends_with(UNFINISHED)) {
+        let cut = cut_of(&scan, used)?.or(garbage);
+        // The list from before may name a head that is whole by now.
+        for name in disk.names()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
             disk.remove(name)?;
         }
         disk.sync_names()?;
@@ -197,6 +218,19 @@ impl<D: Disk> SegmentLog<D> {
         log.idle()?;
         Ok(Opened { log, cut })
     }
+}
+
+/// What lies behind the last frame, if it is neither zeros nor what an earlier use of the segment left there: a frame
+/// that had been begun, and of which not even the header is whole.
+fn garbage_behind(scan: &Scan, number: u64, bytes: &[u8], salt: Salt) -> Option<Cut> {
+    let at = scan.place();
+    let rest = bytes.get(at.offset..).filter(|_| at.segment == number)?;
+    let end = rest.iter().rposition(|byte| *byte != 0)? + 1;
+    let starts = (0..end).step_by(ALIGNMENT);
+    let mut frames = starts.filter_map(|start| frame::decode(rest.get(start..)?, salt));
+    let is_reused = frames.next().is_some();
+    let cut = Cut { file: segment_name(number), offset: at.offset as u64, bytes: end as u64 };
+    (!is_reused).then_some(cut)
 }
 
 /// What was cut off, or the damage that forbids to cut.
