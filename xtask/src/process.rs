@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::sleep;
@@ -217,7 +217,13 @@ pub(crate) fn install_packages(packages: &[&str], why: &str) -> Result<(), Strin
 /// A child that runs beside us and is killed when this is dropped.
 pub(crate) struct Background {
     child: Child,
+    /// Where it may store things; removed when it has ended.
+    data: PathBuf,
 }
+
+/// In a command line: a data directory that nobody else has, beside the log and named after it. It is not made,
+/// what an earlier run left in it is removed, and so is what this one leaves.
+pub(crate) const DATA: &str = "{data}";
 
 impl Background {
     /// Starts a shell command line, with as many file descriptors as the system allows, as its own
@@ -225,9 +231,13 @@ impl Background {
     pub(crate) fn start(command_line: &str, root: &Path, log: &Path) -> Result<Self, String> {
         let out = std::fs::File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
         let err = out.try_clone().map_err(|error| format!("{}: {error}", log.display()))?;
+        let data = log.with_extension("data");
+        clear(&data)?;
+        let command_line = command_line.replace(DATA, &format!("'{}'", data.display()));
         let mut command = shell(&format!("exec {command_line}"), root);
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
-        Ok(Self { child: child.map_err(|error| format!("cannot start `{command_line}`: {error}"))? })
+        let child = child.map_err(|error| format!("cannot start `{command_line}`: {error}"))?;
+        Ok(Self { child, data })
     }
 
     /// The process id.
@@ -297,6 +307,18 @@ impl Drop for Background {
         // Both fail only for a child that has ended already, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // What stays is removed when the next one starts.
+        let _ = clear(&self.data);
+    }
+}
+
+/// Removes a folder with all that is in it, if it is there.
+fn clear(folder: &Path) -> Result<(), String> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", folder.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -411,6 +433,24 @@ mod tests {
         assert!(!with_descendants(child.id()).contains(&std::process::id()));
         super::kill_tree(child.id());
         assert!(!child.wait().unwrap().success());
+    }
+
+    #[test]
+    fn a_data_directory_is_empty_at_the_start_and_gone_at_the_end() {
+        let folder = std::env::temp_dir().join(format!("xtask-data-{}", std::process::id()));
+        let (log, data) = (folder.join("broker.log"), folder.join("broker.data"));
+        std::fs::create_dir_all(data.join("left")).unwrap();
+        // Not made for it: what it makes itself is what is removed.
+        let script = "sh -c 'mkdir \"$0\" && touch \"$0/ours\" && exec sleep 30' {data}";
+        let child = Background::start(script, &folder, &log).unwrap();
+        let end = Instant::now() + Duration::from_secs(20);
+        while !data.join("ours").exists() {
+            assert!(Instant::now() < end, "{}", std::fs::read_to_string(&log).unwrap());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        drop(child);
+        assert!(!data.exists() && log.exists());
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

@@ -35,6 +35,13 @@ pub fn kept(folder: &Path, syncs: Syncs, found: &Found) -> String {
     )
 }
 
+/// What to say about a folder that was named and is not used.
+#[must_use]
+pub fn unused_folder(config: &Config) -> Option<String> {
+    let folder = config.data_dir.as_ref().filter(|_| config.keeping == Keeping::Memory)?;
+    Some(format!("data_dir {} is not used, because durability is \"memory\"", folder.display()))
+}
+
 /// What was at the end of the log and is left out.
 #[must_use]
 pub fn cut(cut: &Cut) -> String {

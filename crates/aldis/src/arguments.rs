@@ -56,8 +56,9 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// What is safe when it is acknowledged: fsync, interval or memory [default: fsync, with a folder]
-    #[arg(long, value_name = "HOW")]
+    /// What a crash may lose of what was acknowledged: nothing, what came in the last second (if the machine
+    /// crashes), or everything [default: fsync with a data directory]
+    #[arg(long, value_name = "fsync|interval|memory")]
     pub durability: Option<String>,
 
     /// Log connects, subscribes and disconnects; twice: every packet

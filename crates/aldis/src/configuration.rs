@@ -14,6 +14,7 @@ mod limits_table;
 pub(crate) mod listen;
 mod raw;
 pub(crate) mod setting;
+mod surroundings;
 pub(crate) mod units;
 
 use std::ffi::OsString;
@@ -26,6 +27,7 @@ use self::draft::Draft;
 pub use self::elsewhere::Hint;
 pub use self::error::{ConfigError, Origin};
 use self::setting::Effect;
+use self::surroundings::Surroundings;
 use crate::arguments::Arguments;
 use crate::machine;
 
@@ -36,12 +38,15 @@ const PASSWORD_FILE: &str = "auth.password_file";
 /// few hundred clients would be slowing publishers all the time.
 const MIN_WATERMARK: usize = 64 << 20;
 
+/// Whether state is kept when nothing is said about it, in the folder that the surroundings suggest.
+const IS_KEPT_BY_DEFAULT: bool = false;
+
 /// A complete configuration: every setting has a value, and they fit each other.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// What the server is started with.
     pub settings: Settings,
-    /// Folder for what is kept, if it was named.
+    /// Folder for what is kept as it was named, if it was; where state is kept is in `keeping`.
     pub data_dir: Option<PathBuf>,
     /// Where state is kept, and how safely.
     pub keeping: Keeping,
@@ -58,15 +63,25 @@ pub struct Config {
 pub enum Keeping {
     /// Nowhere but in memory.
     Memory,
-    /// In this folder.
+    /// In the folder of this whole path.
     Folder(PathBuf, Syncs),
+}
+
+impl Keeping {
+    /// How safe it is; `None` in memory.
+    fn syncs(&self) -> Option<Syncs> {
+        match self {
+            Keeping::Memory => None,
+            Keeping::Folder(_, syncs) => Some(*syncs),
+        }
+    }
 }
 
 /// What a reload leads to: the new configuration as far as it can be applied now.
 #[derive(Debug)]
 pub struct Reload {
-    /// To be applied: as it was read, but with the listeners, metrics address and folder that the
-    /// running broker has.
+    /// To be applied: as it was read, but with the listeners, metrics address, folder and durability
+    /// that the running broker has.
     pub config: Config,
     /// The settings that changed and hold from now on, as the log names them: `limits.packet_size
     /// (new connections)`.
@@ -91,18 +106,30 @@ pub fn load_with(
     arguments: &Arguments,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Config, ConfigError> {
-    whole(layers::read(arguments, environment)?)
+    let environment: Vec<(OsString, OsString)> = environment.into_iter().collect();
+    let draft = blank(&environment);
+    whole(layers::read(arguments, environment, draft)?)
 }
 
 /// Reads one layer over the defaults: what is in a file. `path` is named in errors, and relative paths are
-/// relative to its folder.
+/// relative to its folder. Of the environment only what suggests a data directory counts.
 ///
 /// # Errors
 /// The first thing that is wrong, as one sentence.
-pub fn load_contents(contents: Vec<u8>, path: &Path) -> Result<Config, ConfigError> {
-    let mut draft = Draft::default();
+pub fn load_contents(
+    contents: Vec<u8>,
+    path: &Path,
+    environment: &[(OsString, OsString)],
+) -> Result<Config, ConfigError> {
+    let mut draft = blank(environment);
     layers::read_contents(contents, path, &mut draft)?;
     whole(draft)
+}
+
+/// The defaults, with those that come from where this process runs.
+fn blank(environment: &[(OsString, OsString)]) -> Draft {
+    let surroundings = Surroundings::new(environment, machine::is_root());
+    Draft { standard_dir: surroundings.data_directory(), ..Draft::default() }
 }
 
 /// Checks what must fit together, with the default listeners where none are set.
@@ -142,10 +169,13 @@ impl Config {
         if self.data_dir != running.data_dir {
             needs_restart.push("data_dir");
         }
-        let differs = |name: &str| {
-            setting::find(name).is_some_and(|setting| setting.kind.differs(&self.draft, &running.draft))
-        };
-        needs_restart.extend(["durability", "durability_interval"].into_iter().filter(|name| differs(name)));
+        match (self.keeping.syncs(), running.keeping.syncs()) {
+            (fresh, old) if fresh == old => {}
+            (Some(Syncs::Every(_)), Some(Syncs::Every(_))) => needs_restart.push("durability_interval"),
+            // A folder that was named, or is no more, brings its durability along.
+            _ if self.draft.durability == running.draft.durability => {}
+            _ => needs_restart.push("durability"),
+        }
         let mut config = complete(self.draft, running.settings.listeners.clone())?;
         config.settings.metrics = running.settings.metrics;
         config.data_dir.clone_from(&running.data_dir);
@@ -225,22 +255,18 @@ fn complete(draft: Draft, listeners: Vec<Listener>) -> Result<Config, ConfigErro
     })
 }
 
-/// With a folder state is kept there, unless it is said otherwise.
+/// With a folder that was named state is kept there, unless it is said otherwise.
 fn keeping(draft: &Draft) -> Result<Keeping, ConfigError> {
     let syncs = match draft.durability {
         Some(2) => return Ok(Keeping::Memory),
         Some(1) => Syncs::Every(draft.durability_interval),
+        None if draft.data_dir.is_none() && !IS_KEPT_BY_DEFAULT => return Ok(Keeping::Memory),
         _ => Syncs::Always,
     };
-    match (&draft.data_dir, draft.durability) {
-        (Some(folder), _) => Ok(Keeping::Folder(folder.clone(), syncs)),
-        (None, None) => Ok(Keeping::Memory),
-        (None, Some(_)) => {
-            // What is set was set somewhere.
-            let origin = draft.origins.get("durability").cloned().unwrap_or(Origin::Set);
-            Err(ConfigError::NoFolder(origin))
-        }
-    }
+    let folder = draft.data_dir.as_ref().or(draft.standard_dir.as_ref()).ok_or(ConfigError::NoFolder)?;
+    // A relative path would not say where it is.
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.clone());
+    Ok(Keeping::Folder(folder, syncs))
 }
 
 fn read_passwords(draft: &Draft) -> Result<Option<PasswordFile>, ConfigError> {

@@ -4,16 +4,19 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, AtFlags, CWD, FlockOperation, accessat, flock, statfs};
+use rustix::io::Errno;
 
 /// The file that is locked for as long as the broker runs. The system lets go of it however that ends.
 const LOCK: &str = "lock";
+/// Bytes of it that are read: a process id and a line end.
+const LOCK_BYTES: u64 = 32;
 /// What `statfs` says of a file system in memory.
-const TMPFS: i64 = 0x0102_1994;
+const TMPFS: u64 = 0x0102_1994;
 
 /// A folder that belongs to this process.
 #[derive(Debug)]
@@ -30,15 +33,19 @@ pub enum DataDirectoryError {
     Make(PathBuf, io::Error),
     /// Something else has its name.
     NoFolder(PathBuf),
-    /// Files in it cannot be read or written.
+    /// It is on a file system that takes no writes.
+    ReadOnly(PathBuf),
+    /// Files in it may not be read or written by this user.
     Forbidden {
         /// The folder.
         folder: PathBuf,
-        /// What the system says.
-        error: io::Error,
-        /// Whose it is, if that is somebody else, and who we are.
-        owner: Option<(u32, u32)>,
+        /// Whose it is, as a user id.
+        owner: u32,
+        /// Who we are.
+        us: u32,
     },
+    /// The system refuses it for another reason.
+    Unusable(PathBuf, io::Error),
     /// Another broker has it.
     Taken(PathBuf, Option<u32>),
 }
@@ -48,21 +55,30 @@ impl fmt::Display for DataDirectoryError {
         match self {
             DataDirectoryError::Make(folder, error) => write!(
                 out,
-                "cannot make the folder {}: {error}; make it yourself, or name another with --data-dir",
-                folder.display()
+                "cannot make the folder {}: {error}; make it for {}, {OTHERWISE}",
+                folder.display(),
+                user(rustix::process::geteuid().as_raw())
             ),
             DataDirectoryError::NoFolder(folder) => {
-                write!(out, "{} is no folder; name another with --data-dir", folder.display())
+                write!(out, "{} is no folder; remove what is there, {OTHERWISE}", folder.display())
             }
-            DataDirectoryError::Forbidden { folder, error, owner } => {
-                write!(out, "cannot write in the folder {}: {error}", folder.display())?;
-                match owner {
-                    Some((owner, us)) => write!(
-                        out,
-                        "; it belongs to user {owner} and this is user {us}: give it away with chown, or name another with --data-dir"
-                    ),
-                    None => write!(out, "; name another with --data-dir"),
+            DataDirectoryError::ReadOnly(folder) => write!(
+                out,
+                "the folder {} is on a file system that is read-only; mount it for writing, {OTHERWISE}",
+                folder.display()
+            ),
+            DataDirectoryError::Forbidden { folder, owner, us } => {
+                write!(out, "cannot write in the folder {}, which belongs to ", folder.display())?;
+                if owner == us {
+                    write!(out, "{} as aldis does; allow it (chmod -R u+rwX)", user(*owner))?;
+                } else {
+                    let (owner, named) = (user(*owner), user(*us));
+                    write!(out, "{owner}, while aldis runs as {named}; give it away (chown -R {us})")?;
                 }
+                write!(out, ", {OTHERWISE}")
+            }
+            DataDirectoryError::Unusable(folder, error) => {
+                write!(out, "cannot use the folder {}: {error}; repair that, {OTHERWISE}", folder.display())
             }
             DataDirectoryError::Taken(folder, pid) => {
                 write!(out, "another Aldis keeps its state in {}", folder.display())?;
@@ -79,6 +95,21 @@ impl fmt::Display for DataDirectoryError {
 
 impl std::error::Error for DataDirectoryError {}
 
+/// The end of almost every way out.
+const OTHERWISE: &str = "name another with --data-dir DIR, or keep state in memory with --durability memory";
+
+/// A user by number, and by name where the file that all machines have knows one.
+fn user(id: u32) -> String {
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let found: u32 = fields.nth(1)?.parse().ok()?;
+        (found == id).then_some(name)
+    });
+    named.map_or_else(|| format!("user {id}"), |name| format!("user {id} ({name})"))
+}
+
 impl DataDirectory {
     /// Makes the folder if it is not there, and locks it.
     ///
@@ -88,24 +119,27 @@ impl DataDirectory {
         // An error with a relative path would not say where it is.
         let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         match fs::metadata(&folder) {
-            Ok(known) if !known.is_dir() => return Err(DataDirectoryError::NoFolder(folder)),
-            Ok(_) => {}
-            Err(_) => {
-                let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-                made.map_err(|error| DataDirectoryError::Make(folder.clone(), error))?;
+            Ok(known) if known.is_dir() => {}
+            Ok(_) => return Err(DataDirectoryError::NoFolder(folder)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                make(&folder).map_err(|error| DataDirectoryError::Make(folder.clone(), error))?;
             }
+            Err(error) => return Err(DataDirectoryError::Unusable(folder, error)),
         }
+        // The lock may be there and ours although nothing else can be written any more.
+        let access = Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK;
+        accessat(CWD, &folder, access, AtFlags::EACCESS).map_err(|error| refused(&folder, error.into()))?;
         let mut options = OpenOptions::new();
         let lock = options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut lock = lock.open(folder.join(LOCK)).map_err(|error| forbidden(&folder, error))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
-            let mut pid = String::new();
-            let pid = lock.read_to_string(&mut pid).ok().and_then(|_| pid.trim().parse().ok());
-            return Err(DataDirectoryError::Taken(folder, pid));
+        let mut lock = lock.open(folder.join(LOCK)).map_err(|error| refused(&folder, error))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(DataDirectoryError::Taken(folder, holder(&mut lock))),
+            Err(error) => return Err(DataDirectoryError::Unusable(folder, error.into())),
         }
         let written = lock.set_len(0).and_then(|()| lock.rewind());
         let written = written.and_then(|()| writeln!(lock, "{}", std::process::id()));
-        written.map_err(|error| forbidden(&folder, error))?;
+        written.map_err(|error| refused(&folder, error))?;
         Ok(DataDirectory { folder, lock })
     }
 
@@ -118,50 +152,75 @@ impl DataDirectory {
     /// Whether it lies in memory, where nothing survives the machine.
     #[must_use]
     pub fn is_in_memory(&self) -> bool {
-        rustix::fs::statfs(&self.folder).is_ok_and(|known| i64::try_from(known.f_type) == Ok(TMPFS))
+        statfs(&self.folder).is_ok_and(|known| u64::try_from(known.f_type) == Ok(TMPFS))
     }
 }
 
-fn forbidden(folder: &Path, error: io::Error) -> DataDirectoryError {
-    let us = rustix::process::geteuid().as_raw();
-    let owner = fs::metadata(folder).ok().map(|known| known.uid());
-    let owner = owner.filter(|owner| *owner != us).map(|owner| (owner, us));
-    DataDirectoryError::Forbidden { folder: folder.to_owned(), error, owner }
+/// Makes the folder and those above it. Each is on disk when this returns: what is kept in a folder that a loss
+/// of power takes away is lost with it.
+fn make(folder: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> = folder.ancestors().take_while(|folder| !folder.exists()).collect();
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    for parent in missing.iter().filter_map(|folder| folder.parent()) {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// The process that has the lock, if it has said so already.
+fn holder(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    lock.take(LOCK_BYTES).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+/// What it means that the system does not let us use a folder that is there.
+fn refused(folder: &Path, error: io::Error) -> DataDirectoryError {
+    let path = folder.to_owned();
+    match (error.kind(), fs::metadata(folder)) {
+        (ErrorKind::ReadOnlyFilesystem, _) => DataDirectoryError::ReadOnly(path),
+        (ErrorKind::PermissionDenied, Ok(known)) => {
+            let us = rustix::process::geteuid().as_raw();
+            DataDirectoryError::Forbidden { folder: path, owner: known.uid(), us }
+        }
+        _ => DataDirectoryError::Unusable(path, error),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What can hardly be brought about in a test, at least not by every user.
     #[test]
-    fn a_folder_is_made_and_belongs_to_one() {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join("a/b");
-        let held = DataDirectory::open(&folder).unwrap();
-        assert_eq!(held.folder(), folder);
-        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
-        let taken = DataDirectory::open(&folder).unwrap_err();
-        let pid = std::process::id();
-        assert!(matches!(taken, DataDirectoryError::Taken(_, Some(known)) if known == pid), "{taken}");
-        assert!(taken.to_string().contains(&format!("(process {pid})")), "{taken}");
-        drop(held);
-        DataDirectory::open(&folder).unwrap();
+    fn every_error_is_one_sentence_with_the_way_out() {
+        let folder = || PathBuf::from("/data");
+        assert_eq!(
+            DataDirectoryError::ReadOnly(folder()).to_string(),
+            "the folder /data is on a file system that is read-only; mount it for writing, name another with --data-dir \
+             DIR, or keep state in memory with --durability memory"
+        );
+        let taken = DataDirectoryError::Taken(folder(), None).to_string();
+        assert!(taken.starts_with("another Aldis keeps its state in /data; stop it"), "{taken}");
+        let forbidden =
+            DataDirectoryError::Forbidden { folder: folder(), owner: 0, us: 4_000_000_000 }.to_string();
+        let start = "cannot write in the folder /data, which belongs to user 0 (root), while aldis runs as user \
+                     4000000000; give it away (chown -R 4000000000), name another";
+        assert!(forbidden.starts_with(start), "{forbidden}");
+        let full = DataDirectoryError::Unusable(folder(), Errno::NOSPC.into()).to_string();
+        assert!(full.starts_with("cannot use the folder /data: No space left on device"), "{full}");
     }
 
     #[test]
-    fn what_is_no_folder_is_named() {
-        let parent = tempfile::tempdir().unwrap();
-        let file = parent.path().join("file");
-        fs::write(&file, "").unwrap();
-        let error = DataDirectory::open(&file).unwrap_err().to_string();
-        assert!(error.contains("file is no folder"), "{error}");
-        let error = DataDirectory::open(&file.join("below")).unwrap_err().to_string();
-        assert!(error.contains("cannot make the folder"), "{error}");
-    }
-
-    #[test]
-    fn memory_is_no_disk() {
-        let Ok(folder) = tempfile::tempdir_in("/dev/shm") else { return };
-        assert!(DataDirectory::open(folder.path()).unwrap().is_in_memory());
+    fn an_error_of_the_system_is_told_by_its_kind() {
+        let folder = tempfile::tempdir().unwrap();
+        let user = rustix::process::geteuid().as_raw();
+        let problem = |error: Errno| refused(folder.path(), error.into());
+        assert!(matches!(problem(Errno::ROFS), DataDirectoryError::ReadOnly(_)));
+        assert!(matches!(
+            problem(Errno::ACCESS),
+            DataDirectoryError::Forbidden { owner, us, .. } if owner == user && us == user
+        ));
+        assert!(matches!(problem(Errno::NOSPC), DataDirectoryError::Unusable(..)));
     }
 }

@@ -1,4 +1,4 @@
-//! What the machine offers: memory and open files.
+//! What the machine offers: memory, open files, and a user to run as.
 //!
 //! Only questions and the one limit that a program may raise for itself; what follows from the
 //! answers is decided where they are asked for.
@@ -21,6 +21,12 @@ pub fn memory() -> Option<u64> {
 #[must_use]
 pub fn open_files_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
+}
+
+/// Whether this process may do everything.
+#[must_use]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 /// Connections that a limit of open files has room for.

@@ -32,10 +32,13 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 /// The broker could not start; `Display` is the sentence to print.
 pub fn run(arguments: &Arguments, config: Config) -> Result<ExitCode, RunError> {
     let log = Log::start(config.verbosity);
+    // Until nothing runs any more that could write to it.
+    let directory = hold_folder(&config).map_err(RunError::Folder)?;
     let runtime = Builder::new_multi_thread().enable_all().build().map_err(RunError::Runtime)?;
-    let result = runtime.block_on(serve(arguments, config, &log));
+    let result = runtime.block_on(serve(arguments, config, directory.as_ref(), &log));
     // A password may be being hashed; nobody waits for the answer any more.
     runtime.shutdown_background();
+    drop(directory);
     result
 }
 
@@ -73,7 +76,12 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<ExitCode, RunError> {
+async fn serve(
+    arguments: &Arguments,
+    mut config: Config,
+    directory: Option<&DataDirectory>,
+    log: &Log,
+) -> Result<ExitCode, RunError> {
     // Before anything that takes time, so that no signal is lost to its default action.
     let mut signals = Signals::install().map_err(RunError::Signals)?;
     let mut service = ServiceManager::from_environment();
@@ -82,15 +90,12 @@ async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<E
         warn!("cannot raise the limit of open files: {error}");
         None
     });
-    // Until the end, which is after the store has been closed.
-    let kept = open_kept(&config)?;
     let mut builder = Server::builder().settings(config.settings.clone());
     let mut kept_line = None;
-    let _directory = kept.map(|Kept { directory, state, line }| {
-        builder = std::mem::take(&mut builder).state(state);
+    if let Some((state, line)) = open_kept(&config, directory)? {
+        builder = builder.state(state);
         kept_line = Some(line);
-        directory
-    });
+    }
     let server = builder.start().await.map_err(RunError::Start)?;
     announce(&server, &config, open_files, kept_line.as_deref());
     // Under a service manager nobody is there to try things.
@@ -142,28 +147,29 @@ async fn serve(arguments: &Arguments, mut config: Config, log: &Log) -> Result<E
     }
 }
 
-/// A store that is open, in a folder that belongs to this process.
-struct Kept {
-    directory: DataDirectory,
-    state: KeptState,
-    line: String,
-}
-
-/// Opens the store, if state is to be kept, and says what was wrong with it.
-fn open_kept(config: &Config) -> Result<Option<Kept>, RunError> {
-    let Keeping::Folder(folder, syncs) = &config.keeping else { return Ok(None) };
-    let directory = DataDirectory::open(folder).map_err(RunError::Folder)?;
-    let folder = directory.folder();
+/// The folder to keep state in, if it is to be kept, for this process alone.
+fn hold_folder(config: &Config) -> Result<Option<DataDirectory>, DataDirectoryError> {
+    let Keeping::Folder(folder, _) = &config.keeping else { return Ok(None) };
+    let directory = DataDirectory::open(folder)?;
     if directory.is_in_memory() {
         warn!("data_dir {} is in memory (tmpfs): it is lost when the machine stops", folder.display());
     }
+    Ok(Some(directory))
+}
+
+/// Opens the store in the folder, and says what was wrong with it. The state to begin with, and a line about it.
+fn open_kept(
+    config: &Config,
+    directory: Option<&DataDirectory>,
+) -> Result<Option<(KeptState, String)>, RunError> {
+    let (Some(directory), Keeping::Folder(_, syncs)) = (directory, &config.keeping) else { return Ok(None) };
+    let folder = directory.folder();
     let (state, found) =
         open_store(folder, *syncs).map_err(|error| RunError::Store(folder.to_owned(), error))?;
     if let Some(cut) = &found.cut {
         warn!("{}", announcement::cut(cut));
     }
-    let line = announcement::kept(folder, *syncs, &found);
-    Ok(Some(Kept { directory, state, line }))
+    Ok(Some((state, announcement::kept(folder, *syncs, &found))))
 }
 
 /// Says on the log what runs now.
@@ -176,6 +182,9 @@ fn announce(server: &Server, config: &Config, open_files: Option<u64>, kept: Opt
     }
     log_who_may_connect(config);
     log_open_files(config, open_files);
+    if let Some(line) = announcement::unused_folder(config) {
+        warn!("{line}");
+    }
     // The last line of the start: whoever watches knows that it is complete.
     match kept {
         Some(line) => info!("{line}"),

@@ -14,7 +14,7 @@ const FIXTURE: &str = "auth.password_file=../server/tests/fixtures/mosquitto_pas
 fn config(settings: &[&str]) -> Config {
     let mut arguments = Arguments::parse_from(["aldis"]);
     arguments.set = settings.iter().map(|setting| (*setting).to_owned()).collect();
-    load_with(&arguments, []).unwrap()
+    load_with(&arguments, [("HOME".into(), "/home/ann".into())]).unwrap()
 }
 
 #[test]

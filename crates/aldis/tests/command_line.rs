@@ -4,9 +4,16 @@
 use std::fs;
 use std::process::{Command, Output};
 
+/// None of the options here may lead to a broker that runs: each would use one data directory.
 fn aldis(options: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_aldis"));
-    command.env_clear().envs(environment.iter().copied()).args(options).output().unwrap()
+    command
+        .env_clear()
+        .env("STATE_DIRECTORY", "/var/lib/aldis")
+        .envs(environment.iter().copied())
+        .args(options)
+        .output()
+        .unwrap()
 }
 
 /// What it prints where the configuration is good, less the line about this machine's open files.
@@ -33,16 +40,20 @@ fn refused(options: &[&str], environment: &[(&str, &str)]) -> String {
 #[test]
 fn check_config_says_what_it_would_do() {
     assert_eq!(
-        good(&[], &[]),
+        good(&["--durability", "memory"], &[]),
         "would listen on tcp://127.0.0.1:1883\nwould listen on tcp://[::1]:1883 where IPv6 exists\n\
-         anonymous clients would be let in\nconfiguration is good\n"
+         anonymous clients would be let in\nstate would be in memory only\nconfiguration is good\n"
     );
     let users = concat!(env!("CARGO_MANIFEST_DIR"), "/../server/tests/fixtures/mosquitto_passwd.txt");
-    let environment = [("ALDIS_LISTEN", "tcp://0.0.0.0:1"), ("ALDIS_AUTH__PASSWORD_FILE", users)];
+    let environment = [
+        ("ALDIS_LISTEN", "tcp://0.0.0.0:1"),
+        ("ALDIS_AUTH__PASSWORD_FILE", users),
+        ("ALDIS_DURABILITY", "fsync"),
+    ];
     assert_eq!(
         good(&["--metrics", "127.0.0.1:9234"], &environment),
         "would listen on tcp://0.0.0.0:1\n6 users would be let in, and nobody else\n\
-         would serve metrics on http://127.0.0.1:9234/metrics\nconfiguration is good\n"
+         would serve metrics on http://127.0.0.1:9234/metrics\nstate would be kept in /var/lib/aldis\nconfiguration is good\n"
     );
     let closed = ["--set", "auth.allow_anonymous=false"];
     assert!(good(&closed, &[]).contains("nobody would be let in: set auth.password_file"));
@@ -53,7 +64,8 @@ fn check_config_says_what_the_limit_of_open_files_allows() {
     let with_limit = |files: u64, options: &str| {
         let script =
             format!("ulimit -n {files} && exec {} --check-config {options}", env!("CARGO_BIN_EXE_aldis"));
-        let output = Command::new("sh").args(["-c", &script]).env_clear().output().unwrap();
+        let mut command = Command::new("sh");
+        let output = command.args(["-c", &script]).env_clear().env("HOME", "/home/ann").output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
@@ -121,6 +133,7 @@ fn help_and_version_are_there_and_wrong_usage_exits_with_2() {
     for expected in [
         "--check-config",
         "--data-dir",
+        "--durability",
         "Examples:",
         "mosquitto_passwd",
         "docs/configuration.md",

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use aldis::configuration::{Config, ConfigError};
+use aldis::configuration::{Config, ConfigError, Keeping};
+use aldis_server::Syncs;
 
 use crate::loading::{Folder, load, refused, try_load};
 
@@ -122,12 +123,33 @@ fn words_on_the_command_line_and_in_the_environment_need_no_quotes() {
         ("ALDIS_AUTH__ALLOW_ANONYMOUS", "false"),
         ("ALDIS_SYS_INTERVAL", "off"),
         ("ALDIS_DATA_DIR", ""),
-        ("HOME", "/root"),
     ];
     let config = try_load(&[], &environment).unwrap();
     assert_eq!(addresses(&config), ["127.0.0.1:1", "127.0.0.1:2"]);
     assert!(!config.settings.authentication.allow_anonymous);
     assert_eq!((config.settings.sys_interval, config.data_dir), (Duration::ZERO, None));
+}
+
+#[test]
+fn where_state_is_kept_and_how_safely() {
+    let surroundings = [("STATE_DIRECTORY", "/state")];
+    let keeping = |options: &[&str]| try_load(options, &surroundings).unwrap().keeping;
+    let kept = |folder: &str, syncs| Keeping::Folder(folder.into(), syncs);
+    assert_eq!(keeping(&["--durability", "fsync"]), kept("/state", Syncs::Always));
+    let second = Syncs::Every(Duration::from_secs(1));
+    assert_eq!(keeping(&["--set", "durability=interval"]), kept("/state", second));
+    let shortest = ["--set", "durability=interval", "--set", "durability_interval=10 ms"];
+    assert_eq!(keeping(&shortest), kept("/state", Syncs::Every(Duration::from_millis(10))));
+    let both = ["--durability", "fsync", "--set", "durability_interval=10 ms"];
+    assert_eq!(keeping(&both), kept("/state", Syncs::Always), "an interval alone changes nothing");
+
+    assert_eq!(keeping(&["--data-dir", "/b"]), kept("/b", Syncs::Always));
+    let named = ["--set", "durability=memory", "--durability", "fsync", "--data-dir", "/b"];
+    assert_eq!(keeping(&named), kept("/b", Syncs::Always));
+    assert_eq!(keeping(&["--data-dir", "/b", "--durability", "memory"]), Keeping::Memory);
+
+    let here = std::env::current_dir().unwrap().join("data");
+    assert_eq!(keeping(&["--data-dir", "data"]), Keeping::Folder(here, Syncs::Always));
 }
 
 #[test]
@@ -191,6 +213,32 @@ fn a_reload_applies_what_it_can_and_names_what_needs_a_restart() {
     assert_eq!(reload.needs_restart, ["metrics", "data_dir"]);
     assert_eq!((reload.config.settings.limits.in_flight, reload.config.verbosity), (5, 1));
     assert_eq!((reload.config.settings.metrics, reload.config.data_dir), (None, None));
+}
+
+/// The running broker goes on with what it has open.
+#[test]
+fn a_reload_that_changes_the_durability_needs_a_restart() {
+    let folder = Folder::with("");
+    let file = folder.file();
+    let contents = |durability: &str| format!("data_dir = \"d\"\n{durability}\n");
+    for (old, fresh, needed) in [
+        ("durability = \"fsync\"", "durability = \"fsync\"\ndurability_interval = 5", &[][..]),
+        ("durability = \"fsync\"", "durability = \"memory\"", &["durability"]),
+        ("durability = \"memory\"", "durability = \"interval\"", &["durability"]),
+        (
+            "durability = \"interval\"",
+            "durability = \"interval\"\ndurability_interval = 5",
+            &["durability_interval"],
+        ),
+    ] {
+        folder.write(&contents(old));
+        let running = load(&["-c", &file]);
+        folder.write(&contents(fresh));
+        let reload = load(&["-c", &file]).replacing(&running).unwrap();
+        assert_eq!(reload.needs_restart, needed, "{fresh}");
+        assert!(reload.changed.is_empty(), "{:?}", reload.changed);
+        assert_eq!(reload.config.keeping, running.keeping);
+    }
 }
 
 #[test]

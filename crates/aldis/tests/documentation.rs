@@ -49,6 +49,7 @@ fn every_example_in_the_document_is_a_good_configuration() {
         // The password file of the example is where the reader will have it, not here.
         fs::write(&file, example.replace("/etc/aldis/users", "users")).unwrap();
         let arguments = Arguments { config: Some(file), ..Arguments::default() };
-        load_with(&arguments, []).unwrap_or_else(|error| panic!("{error}\n{example}"));
+        let home = [("HOME".into(), "/home/ann".into())];
+        load_with(&arguments, home).unwrap_or_else(|error| panic!("{error}\n{example}"));
     }
 }

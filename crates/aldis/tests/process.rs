@@ -1,71 +1,23 @@
 //! The running process: what it says when it starts, what signals do, and what systemd hears.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+mod running;
+
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{self as unix, UnixDatagram};
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
-/// A broker that is killed when the test ends, however it ends.
-struct Broker {
-    child: Child,
-    log: BufReader<ChildStderr>,
-}
-
-impl Broker {
-    fn start(options: &[&str], environment: &[(&str, &str)]) -> Broker {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aldis"));
-        command.env_clear().envs(environment.iter().copied()).args(options);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        Broker { child, log }
-    }
-
-    /// Reads the log up to the first line that contains `text`, and returns that line. A process
-    /// that ends without having written it fails the test.
-    fn wait_for(&mut self, text: &str) -> String {
-        let mut seen = String::new();
-        loop {
-            let before = seen.len();
-            assert!(self.log.read_line(&mut seen).unwrap() > 0, "{text:?} was not logged:\n{seen}");
-            if seen[before..].contains(text) {
-                return seen[before..].trim_end().to_owned();
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Exit code, the rest of the log, and standard output.
-    fn end(mut self) -> (Option<i32>, String, String) {
-        let (mut log, mut out) = (String::new(), String::new());
-        self.log.read_to_string(&mut log).unwrap();
-        self.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
-        (self.child.wait().unwrap().code(), log, out)
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-const ANY_PORT: [&str; 2] = ["--listen", "tcp://127.0.0.1:0"];
+use crate::running::{ANY_PORT, Broker};
 
 #[test]
 fn it_says_where_it_listens_and_what_to_try_and_stops_on_sigterm() {
-    let mut broker = Broker::start(&ANY_PORT, &[]);
+    let memory = [&ANY_PORT[..], &["--durability", "memory"]].concat();
+    let mut broker = Broker::start(&memory, &[]);
     let listening = broker.wait_for("listening on tcp://127.0.0.1:");
     let address: SocketAddr = listening.split_once("tcp://").unwrap().1.parse().unwrap();
     broker.wait_for("anonymous clients are allowed, because only this machine can connect");
@@ -86,7 +38,7 @@ fn it_says_where_it_listens_and_what_to_try_and_stops_on_sigterm() {
 #[test]
 fn sigint_stops_it_as_well() {
     let mut broker = Broker::start(&ANY_PORT, &[]);
-    broker.wait_for("state is in memory only");
+    broker.wait_for("state is ");
     broker.signal(Signal::INT);
     broker.wait_for("stopping on SIGINT");
     assert_eq!(broker.end().0, Some(0));
@@ -97,7 +49,7 @@ fn sigint_stops_it_as_well() {
 #[test]
 fn signals_of_other_brokers_do_not_end_it() {
     let mut broker = Broker::start(&ANY_PORT, &[]);
-    broker.wait_for("state is in memory only");
+    broker.wait_for("state is ");
     broker.signal(Signal::USR1);
     let line = broker.wait_for("SIGUSR1: nothing is buffered that could be written out");
     assert!(line.contains("INFO"), "{line}");
@@ -127,7 +79,7 @@ fn sighup_applies_a_good_file_and_ignores_a_bad_one() {
     let listen = "listen = [\"tcp://127.0.0.1:0\"]\n";
     fs::write(&file, listen).unwrap();
     let mut broker = Broker::start(&["-c", file.to_str().unwrap()], &[]);
-    broker.wait_for("state is in memory only");
+    broker.wait_for("state is ");
 
     fs::write(&file, "listn = 1\n").unwrap();
     broker.signal(Signal::HUP);
@@ -182,7 +134,7 @@ fn a_service_manager_that_cannot_be_told_is_named_and_no_reason_not_to_run() {
     for address in ["/nonexistent/notify", "vsock:2:1234", "notify", ""] {
         let mut broker = Broker::start(&ANY_PORT, &[("NOTIFY_SOCKET", address)]);
         if address.is_empty() {
-            broker.wait_for("state is in memory only");
+            broker.wait_for("state is ");
         } else {
             let warning = broker.wait_for("the service manager cannot be told READY=1");
             assert!(warning.contains("WARN") && warning.contains(address), "{warning}");
@@ -196,7 +148,7 @@ fn hears_of_start_reload_and_stop(socket: &UnixDatagram, notify_socket: &str) {
     let environment = [("NOTIFY_SOCKET", notify_socket)];
     let mut broker = Broker::start(&ANY_PORT, &environment);
     assert_eq!(heard(socket).trim_end(), "READY=1");
-    broker.wait_for("state is in memory only");
+    broker.wait_for("state is ");
 
     broker.signal(Signal::HUP);
     let reloading = heard(socket);

@@ -6,7 +6,9 @@ mod loading;
 use std::fs;
 use std::io::ErrorKind;
 
-use aldis::configuration::ConfigError;
+use aldis::arguments::Arguments;
+use aldis::configuration::{ConfigError, Keeping, load_with};
+use aldis_server::Syncs;
 
 use crate::loading::{Folder, load, refused, try_load};
 
@@ -82,8 +84,8 @@ const NAMES_FROM_ELSEWHERE: &[(&str, &str)] = &[
     ("max_topic_alias", "did you mean \"limits.topic_alias_maximum\"?"),
     ("persistent_client_expiration", "did you mean \"limits.session_expiry_max\"?"),
     ("memory_limit", "did you mean \"limits.memory_watermark\"?"),
-    ("persistence", "storage on disk is not there yet"),
-    ("storage.autosave_interval", "storage on disk is not there yet"),
+    ("persistence", "did you mean \"durability\"? It takes \"fsync\", \"interval\" or \"memory\""),
+    ("storage.autosave_interval", "did you mean \"durability_interval\"?"),
     ("persistence_location", "did you mean \"data_dir\"?"),
     ("log.level", "did you mean \"log.verbosity\"?"),
     ("log.verbose", "did you mean \"log.verbosity\"?"),
@@ -245,6 +247,18 @@ const WRONG_VALUES: &[(&str, &str)] = &[
         "listen = [\"tcp://127.0.0.1:22883/x\"]",
         "\"listen\" in FILE line 1 has \"tcp://127.0.0.1:22883/x\", which has a path \"/x\"; a tcp:// URL ends after \
          the port",
+    ),
+    (
+        "durability = \"always\"",
+        "\"durability\" in FILE line 1 is \"always\", but it takes \"fsync\", \"interval\" or \"memory\"",
+    ),
+    (
+        "durability = false",
+        "\"durability\" in FILE line 1 is false, but it takes \"fsync\", \"interval\" or \"memory\"",
+    ),
+    (
+        "durability_interval = \"9 ms\"",
+        "\"durability_interval\" in FILE line 1 is \"9 ms\", but it takes a time from 10 ms to 1 h, for example \"10 s\"",
     ),
     (
         "metrics = 9234",
@@ -484,6 +498,23 @@ fn a_hash_of_another_kind_is_not_called_plain_text() {
         assert!(sentence.contains("has a password in plain text"), "{sentence}");
         assert!(!sentence.contains("my$") && !sentence.contains("ecret;"), "{sentence}");
     }
+}
+
+/// Root has a place on every machine.
+#[test]
+fn a_durability_without_a_place_is_refused_with_both_ways_out() {
+    let sentence = "there is no folder to keep state in: \"data_dir\" is not set, and neither are $STATE_DIRECTORY, \
+                    $XDG_DATA_HOME and $HOME; name one with --data-dir DIR, or keep state in memory with \
+                    durability = \"memory\"";
+    assert_eq!(ConfigError::NoFolder.to_string(), sentence);
+    let arguments = Arguments { durability: Some("fsync".to_owned()), ..Arguments::default() };
+    let nowhere = load_with(&arguments, []);
+    match aldis::machine::is_root() {
+        true => assert_eq!(nowhere.unwrap().keeping, Keeping::Folder("/var/lib/aldis".into(), Syncs::Always)),
+        false => assert_eq!(nowhere.unwrap_err(), ConfigError::NoFolder),
+    }
+    load(&["--durability", "fsync", "--data-dir", "d"]);
+    load(&["--durability", "memory"]);
 }
 
 #[test]

@@ -4,20 +4,23 @@
 use crate::choices::Choices;
 use aldis::arguments::Arguments;
 use aldis::configuration::{Config, ConfigError, Origin, load_contents, load_with};
+use std::ffi::OsString;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
 /// Named in errors; relative paths stay as they are beside it.
 const FILE: &str = "aldis.toml";
 
-/// As [`load_contents`].
+/// As [`ours`].
 pub type Load = fn(Vec<u8>, &Path) -> Result<Config, ConfigError>;
 
 /// Settings that files are made of where the input does not bring its own text.
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 22] = [
     "listen",
     "metrics",
     "data_dir",
+    "durability",
+    "durability_interval",
     "log.verbosity",
     "auth.allow_anonymous",
     "auth.password_file",
@@ -38,7 +41,7 @@ const NAMES: [&str; 20] = [
 ];
 
 /// Their values.
-const VALUES: [&str; 24] = [
+const VALUES: [&str; 26] = [
     "true",
     "1",
     "0",
@@ -47,6 +50,8 @@ const VALUES: [&str; 24] = [
     "100,000",
     "\"64 MiB\"",
     "\"10 s\"",
+    "\"fsync\"",
+    "\"interval\"",
     "\"never\"",
     "\"off\"",
     "\"unlimited\"",
@@ -67,7 +72,20 @@ const VALUES: [&str; 24] = [
 
 /// The target: [`check`] of Aldis' own reading.
 pub fn configuration(data: &[u8]) {
-    check(data, load_contents);
+    check(data, ours);
+}
+
+/// Aldis' own reading, for a user who has a home.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn ours(contents: Vec<u8>, path: &Path) -> Result<Config, ConfigError> {
+    load_contents(contents, path, &home())
+}
+
+/// Without it a user other than root would have no place for a data directory.
+fn home() -> [(OsString, OsString); 1] {
+    [("HOME".into(), "/home/ann".into())]
 }
 
 /// Reads the file in `data`. `load` is the reading to be judged.
@@ -108,7 +126,7 @@ fn check_settings(text: &str, config: &Config) {
     let mut set = Vec::new();
     assignments("", table.get_ref(), text, &mut set);
     let arguments = Arguments { set: set.clone(), ..Arguments::default() };
-    match load_with(&arguments, []) {
+    match load_with(&arguments, home()) {
         Ok(other) => assert_eq!(shown(config), shown(&other), "by --set {set:?}"),
         Err(error) => panic!("the file was taken, but with --set {set:?}: {error}"),
     }
@@ -126,8 +144,8 @@ fn assignments(prefix: &str, table: &DeTable<'_>, text: &str, set: &mut Vec<Stri
 
 /// All of a configuration but where its settings came from.
 fn shown(config: &Config) -> String {
-    let Config { settings, data_dir, password_file, verbosity, .. } = config;
-    format!("{settings:#?} {data_dir:?} {password_file:?} {verbosity}")
+    let Config { settings, data_dir, keeping, password_file, verbosity, .. } = config;
+    format!("{settings:#?} {data_dir:?} {keeping:?} {password_file:?} {verbosity}")
 }
 
 fn check_error(text: &str, error: &ConfigError) {
@@ -144,7 +162,7 @@ fn check_error(text: &str, error: &ConfigError) {
             other => panic!("an error of a file that comes from {other:?}"),
         },
         // About the file as a whole, or about what is not in it.
-        ConfigError::Unreadable { .. } | ConfigError::Exposed(_) => None,
+        ConfigError::Unreadable { .. } | ConfigError::Exposed(_) | ConfigError::NoFolder => None,
         other => panic!("an error of a file: {other:?}"),
     };
     if let Some(line) = line {

@@ -2,7 +2,7 @@
 //! finds it within the inputs of its moment.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
-use aldis::configuration::{Config, ConfigError, load_contents};
+use aldis::configuration::{Config, ConfigError};
 use aldis_fuzz::conversation::{self, ConversationStage};
 use aldis_fuzz::outbox::Seen;
 use aldis_fuzz::retained::Tree;
@@ -324,7 +324,7 @@ fn conversation_only_one_packet_of_a_read_is_handled() {
 #[test]
 fn configuration_an_error_names_another_line() {
     fn wrong(contents: Vec<u8>, path: &Path) -> Result<Config, ConfigError> {
-        load_contents(contents, path).map_err(|error| match error {
+        configuration::ours(contents, path).map_err(|error| match error {
             ConfigError::Syntax { path, line, what } => ConfigError::Syntax { path, line: line + 1, what },
             other => other,
         })
@@ -335,7 +335,7 @@ fn configuration_an_error_names_another_line() {
 #[test]
 fn configuration_a_setting_means_something_else_in_a_file() {
     fn wrong(contents: Vec<u8>, path: &Path) -> Result<Config, ConfigError> {
-        let mut config = load_contents(contents, path)?;
+        let mut config = configuration::ours(contents, path)?;
         config.data_dir = config.data_dir.map(|folder| PathBuf::from("/").join(folder));
         Ok(config)
     }

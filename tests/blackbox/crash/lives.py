@@ -49,10 +49,10 @@ class Lives:
 
     def spawn(self):
         """A process on the directory of which nothing is known yet."""
-        options = ["--data-dir", self.folder]
+        options = []
         if self.durability != "memory" or is_choosable(self.binary):
             options += ["--durability", self.durability]
-        return Broker(self.binary, *options)
+        return Broker(self.binary, *options, data_dir=self.folder)
 
     def start(self):
         """A new life; returns when it listens."""

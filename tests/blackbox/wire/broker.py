@@ -3,8 +3,10 @@
 import http.client
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -15,10 +17,25 @@ STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z +(TRACE|DEBUG|INFO|WARN|ERROR) +"
 
 
 class Broker:
-    """The release binary on a port of the system's choice. Use it with `with`: it never outlives that."""
+    """The release binary on a port of the system's choice. Use it with `with`: it never outlives that.
 
-    def __init__(self, binary, *options, settings=None, environment=None, listen="tcp://127.0.0.1:0", metrics=False):
-        command = [binary]
+    It has a data directory of its own, which ends with it. One that is given as `data_dir` stays: so a broker can be
+    started again on what another has left.
+    """
+
+    def __init__(
+        self,
+        binary,
+        *options,
+        settings=None,
+        environment=None,
+        listen="tcp://127.0.0.1:0",
+        metrics=False,
+        data_dir=None,
+    ):
+        self._own_data_dir = None if data_dir else tempfile.mkdtemp(prefix="aldis-data-")
+        self.data_dir = str(data_dir or self._own_data_dir)
+        command = [binary, "--data-dir", self.data_dir]
         if listen:
             command += ["--listen", listen]
         if metrics:
@@ -44,7 +61,7 @@ class Broker:
         line = self.wait_for("listening on tcp://127.0.0.1:", patience=patience)
         self.port = int(line.rsplit(":", 1)[1])
         # The last line of the start.
-        self.wait_for("state is in memory only", patience=patience)
+        self.wait_for("state is ", patience=patience)
         for line in self.log():
             if found := re.search(r"metrics on http://127\.0\.0\.1:(\d+)/metrics", line):
                 self.metrics_port = int(found[1])
@@ -60,6 +77,8 @@ class Broker:
         self._reader.join()
         self.process.stdout.close()
         self.process.stderr.close()
+        if self._own_data_dir:
+            shutil.rmtree(self._own_data_dir)
 
     # ---- its log ----
 

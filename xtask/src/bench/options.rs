@@ -2,6 +2,7 @@
 
 use super::workloads::{IDLE, WORKLOADS, Workload};
 use crate::arguments::Arguments;
+use crate::process::DATA;
 
 pub(super) const HELP: &str = "cargo xtask bench [--rounds N] [--only WORKLOAD] [--aldis PATH] [--quick] [--yardstick] [--also NAME='CMD']
 
@@ -16,8 +17,8 @@ order or stalls, and when it costs more than twice its bar; a bar that is missed
 --aldis PATH       measure this binary (default: build target/dist/aldis and measure that)
 --quick            one round of one second each, to see that everything works. Writes no document.
 --yardstick        the relay in Aldis' place: how far the figures scatter when nothing differs. Writes no document.
---also NAME='CMD'  another broker beside them, for orientation (repeatable); CMD holds {port}, stays in the
-                   foreground, and is one process, e.g. --also mosquitto='target/mosquitto/usr/sbin/mosquitto -p {port}'";
+--also NAME='CMD'  another broker beside them, for orientation (repeatable); CMD holds {port}, may hold
+                   {data} (a folder of its own), stays in the foreground, and is one process, e.g. --also mosquitto='target/mosquitto/usr/sbin/mosquitto -p {port}'";
 
 /// What was asked for.
 pub(super) struct Options {
@@ -65,7 +66,7 @@ impl Options {
             (Some(command), _) => command,
             _ if is_yardstick => "target/mqload/release/relay --port {port}".to_owned(),
             (None, path) => format!(
-                "{} --listen tcp://127.0.0.1:{{port}}",
+                "{} --listen tcp://127.0.0.1:{{port}} --data-dir {DATA}",
                 path.as_deref().unwrap_or("target/dist/aldis")
             ),
         };
@@ -123,7 +124,10 @@ mod tests {
     fn a_whole_measurement_of_our_own_build_is_written_down() {
         let options = read(&[]).unwrap();
         assert!(options.builds_aldis && options.writes_document() && options.rounds == 5);
-        assert_eq!(options.command_line, "target/dist/aldis --listen tcp://127.0.0.1:{port}");
+        assert_eq!(
+            options.command_line,
+            "target/dist/aldis --listen tcp://127.0.0.1:{port} --data-dir {data}"
+        );
         for partial in [&["--quick"][..], &["--only", "idle"], &["--yardstick"], &["--aldis-cmd", "x {port}"]]
         {
             assert!(!read(partial).unwrap().writes_document(), "{partial:?}");

@@ -1,7 +1,7 @@
 //! Starts the brokers that the table compares, each with all the doors it can offer.
 
 use super::RESULTS;
-use crate::process::{Background, free_ports, run_for_last_line, tail};
+use crate::process::{Background, DATA, free_ports, run_for_last_line, tail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -35,7 +35,7 @@ pub(super) struct Doors {
 pub(super) fn aldis(root: &Path) -> Result<(Vec<Background>, Doors), String> {
     let [plain, login, limited] = free_ports()?;
     let start = |port: u16, more: &str, log: &str| {
-        let line = format!("target/release/aldis --listen tcp://{} {more}", at(port));
+        let line = format!("target/release/aldis --listen tcp://{} --data-dir {DATA} {more}", at(port));
         started(root, line.trim_end(), log, port)
     };
     let passwords =

@@ -3,7 +3,7 @@
 //! What they test is in `tests/clients` and `tests/blackbox`; here they are given a broker.
 
 use super::{BINARY, Outcome, Place};
-use crate::process::{Background, free_port, run, tail};
+use crate::process::{Background, DATA, free_port, run, tail};
 use std::time::Duration;
 
 const SETUP: &str = "tests/clients/setup.py";
@@ -82,7 +82,7 @@ fn with_broker(place: &Place, name: &str, task: impl FnOnce(&str) -> Outcome) ->
     let folder = place.root.join("target/clients");
     std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let log = folder.join(format!("{name}-broker.log"));
-    let command_line = format!("{BINARY} --listen tcp://127.0.0.1:{port} {PACKET_SIZE}");
+    let command_line = format!("{BINARY} --listen tcp://127.0.0.1:{port} --data-dir {DATA} {PACKET_SIZE}");
     println!("{command_line}   (its log: target/clients/{name}-broker.log)");
     let mut broker = Background::start(&command_line, &place.root, &log)?;
     let told = |why: String| format!("{BINARY}: {why}; it wrote:\n{}", tail(&log));
@@ -98,7 +98,7 @@ mod tests {
     use std::path::PathBuf;
     use std::process::Command;
 
-    const LISTENS: &str = "#!/usr/bin/env python3\nimport signal, socket, sys\nassert sys.argv[1] == '--listen'\nassert sys.argv[3:] == ['--set', 'limits.packet_size=2 MiB']\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\ns = socket.create_server(('127.0.0.1', int(sys.argv[2].rpartition(':')[2])))\nwhile True:\n    c, _ = s.accept()\n    if c.recv(9) == b'die':\n        sys.exit('I died')\n";
+    const LISTENS: &str = "#!/usr/bin/env python3\nimport signal, socket, sys\nassert sys.argv[1] == '--listen'\nassert sys.argv[3] == '--data-dir' and sys.argv[4].endswith('-broker.data')\nassert sys.argv[5:] == ['--set', 'limits.packet_size=2 MiB']\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\ns = socket.create_server(('127.0.0.1', int(sys.argv[2].rpartition(':')[2])))\nwhile True:\n    c, _ = s.accept()\n    if c.recv(9) == b'die':\n        sys.exit('I died')\n";
     const PASSES: &str = "import socket, sys\nassert sys.argv[1] == '--port'\nsocket.create_connection(('127.0.0.1', int(sys.argv[2])))\nprint('1 passed, 0 failed')\n";
     const KILLS: &str = "import socket, sys\nc = socket.create_connection(('127.0.0.1', int(sys.argv[2])))\nc.send(b'die')\nc.recv(9)\nprint('1 passed, 0 failed')\n";
 

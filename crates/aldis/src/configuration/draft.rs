@@ -19,6 +19,8 @@ use super::error::Origin;
 pub(crate) struct Draft {
     pub(crate) listen: Option<Vec<Listener>>,
     pub(crate) data_dir: Option<PathBuf>,
+    /// The folder for state where `data_dir` is not set; `None` if nothing suggests one.
+    pub(crate) standard_dir: Option<PathBuf>,
     /// 0 `fsync`, 1 `interval`, 2 `memory`.
     pub(crate) durability: Option<usize>,
     pub(crate) durability_interval: Duration,
@@ -44,6 +46,7 @@ impl Default for Draft {
         Draft {
             listen: None,
             data_dir: None,
+            standard_dir: None,
             durability: None,
             durability_interval: Duration::from_secs(1),
             metrics: defaults.metrics,

@@ -54,10 +54,14 @@ static ROWS: &[Row] = &[
             "MQTT 3.1.1 sessions have limits.session_expiry_default beside it",
         ),
     ),
-    (&["persistence_location", "data", "datadir"], meant_as("data_dir", "")),
+    (&["persistence_location", "data", "datadir"], meant("data_dir")),
     (
-        &["persistence", "persistence_file", "persistent", "storage", "autosave_"],
-        none("storage on disk is not there yet: state is in memory only"),
+        &["persistence", "persistence_file", "persistent", "storage", "fsync", "sync"],
+        meant_as("durability", "It takes \"fsync\", \"interval\" or \"memory\""),
+    ),
+    (
+        &["autosave_", "fsync_interval", "sync_interval"],
+        meant_as("durability_interval", "It is for durability = \"interval\""),
     ),
     (
         &["level", "log_level", "loglevel", "verbose", "log_verbose", "log_type", "debug"],

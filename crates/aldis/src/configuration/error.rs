@@ -130,11 +130,8 @@ pub enum ConfigError {
         /// What is wrong with it.
         error: PasswordFileError,
     },
-    /// State is to be kept, and there is no folder for it.
-    NoFolder(
-        /// Where that was said.
-        Origin,
-    ),
+    /// State is to be kept, and neither a setting nor anything else says where.
+    NoFolder,
     /// `-p` with something else than a port.
     BadPort(
         /// As it was written.
@@ -212,10 +209,11 @@ impl ConfigError {
             ConfigError::Passwords { origin, error } => {
                 write!(out, "\"auth.password_file\" {origin}: {error}")
             }
-            ConfigError::NoFolder(origin) => write!(
+            ConfigError::NoFolder => write!(
                 out,
-                "\"durability\" {origin} keeps state on disk, and no folder is named for it; set data_dir, for \
-                 example --data-dir /var/lib/aldis, or durability = \"memory\""
+                "there is no folder to keep state in: \"data_dir\" is not set, and neither are $STATE_DIRECTORY, \
+                 $XDG_DATA_HOME and $HOME; name one with --data-dir DIR, or keep state in memory with \
+                 durability = \"memory\""
             ),
             ConfigError::BadPort(given) => {
                 write!(out, "-p {given:?} is not a port; write a number from 0 to 65535, for example -p 1884")

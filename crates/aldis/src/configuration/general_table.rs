@@ -29,10 +29,15 @@ pub(crate) static GENERAL: &[Setting] = &[
             set: |draft, path| draft.data_dir = Some(path),
         },
         effect: Effect::Restart,
-        default: None,
+        default: Some(
+            "with `durability` set the first of these that applies: `$STATE_DIRECTORY` (systemd; its first entry), \
+             `data` in the checkout (started by `cargo run`), `/var/lib/aldis` (started by root), \
+             `$XDG_DATA_HOME/aldis`, `$HOME/.local/share/aldis`; else none",
+        ),
         help: "Folder for what the broker keeps: sessions, their queues and subscriptions, retained messages, wills. It \
-               is made if it is not there, and belongs to one broker at a time. Without it state is in memory only.",
-        reason: "Without a folder there is nothing to clean up.",
+               is made if it is not there, and belongs to one broker at a time. Not used, and not made, with \
+               `durability = \"memory\"`.",
+        reason: "Where programs of this kind keep their data.",
     },
     Setting {
         name: "durability",

@@ -40,8 +40,8 @@ const NOT_SETTINGS: [&str; 10] = [
 pub(crate) fn read(
     arguments: &Arguments,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
+    mut draft: Draft,
 ) -> Result<Draft, ConfigError> {
-    let mut draft = Draft::default();
     if let Some(path) = &arguments.config {
         read_file(path, &mut draft)?;
     }

@@ -30,11 +30,13 @@ impl Folder {
     }
 }
 
+/// With a home, so that there is a place for a data directory.
 pub(crate) fn try_load(options: &[&str], environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
     let arguments = Arguments::try_parse_from([&["aldis"], options].concat()).unwrap();
+    let home = [("HOME", "/home/ann")];
     load_with(
         &arguments,
-        environment.iter().map(|(name, value)| (OsString::from(name), OsString::from(value))),
+        environment.iter().chain(&home).map(|(name, value)| (OsString::from(name), OsString::from(value))),
     )
 }
 
