@@ -208,7 +208,8 @@ impl<D: Disk> Committer<D> {
         let due = self.since_checkpoint > CHECKPOINT_AFTER.max(3 * self.last_checkpoint);
         let many = self.segments.bytes() > 2 * self.fold.all_live_bytes() + SPARE
             && self.since_checkpoint > CHECKPOINT_AFTER.max(self.last_checkpoint);
-        if !self.is_writing && (due || many) {
+        // What is in a checkpoint is synced, and so are the bodies that it points to.
+        if !self.is_writing && !self.owes_sync && (due || many) {
             return Some(Errand::Checkpoint(self.checkpoint()));
         }
         None

@@ -258,7 +258,7 @@ impl<D: Disk> SegmentLog<D> {
     /// A segment to be prepared, if one is wanted and no other is under way. It comes back by
     /// [`SegmentLog::prepared`].
     pub fn preparation(&mut self) -> Option<Preparation<D>> {
-        if self.is_preparing || self.no_room || self.ready.len() > RESERVE {
+        if self.is_preparing || self.no_room || self.has_failed || self.ready.len() > RESERVE {
             return None;
         }
         self.is_preparing = true;
