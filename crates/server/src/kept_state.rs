@@ -67,7 +67,7 @@ impl KeptState {
     ) -> Result<Restored, OpenError> {
         let KeptState { log, fold, bodies, close } = self;
         // Time never goes back: a clock that does makes nothing younger than it was.
-        let wall = wall_now().max(fold.clock);
+        let wall = fold.time(wall_now());
         let journal = Arc::new(Journal::new(Arc::clone(&log), fold.last_message, now, wall));
         let mut broker = broker.recording_in(Arc::clone(&journal));
         let mut known: Bodies = HashMap::new();
@@ -81,6 +81,7 @@ impl KeptState {
 }
 
 /// The time on the clock on the wall.
+#[expect(clippy::disallowed_methods, reason = "the one place that looks at the clock on the wall")]
 pub(crate) fn wall_now() -> Wall {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(Wall::MAX)

@@ -96,7 +96,8 @@ impl Journal {
         let up = |duration: Duration| duration.as_nanos().div_ceil(1_000_000);
         let millis = |duration: Duration| u64::try_from(up(duration)).unwrap_or(u64::MAX);
         match at.checked_duration_since(instant) {
-            Some(since) => wall.saturating_add(millis(since)),
+            // The anchor is a whole millisecond, and may be a part of one behind.
+            Some(since) => wall.saturating_add(millis(since) + 1),
             None => wall.saturating_sub(millis(instant.duration_since(at))),
         }
     }

@@ -348,7 +348,9 @@ impl Outbound {
         let id = (qos != QoS::AtMostOnce).then(|| Window::packet_id(next));
         let is_recorded = self.records(qos, bench);
         let is_copy = terms.retain;
-        let leaves = !(id.is_some() && self.resend.is_some()) && !(is_recorded && qos == QoS::ExactlyOnce);
+        let stands_behind = id.is_some() && self.resend.is_some();
+        let waits_for_disk = is_recorded && qos == QoS::ExactlyOnce;
+        let leaves = !stands_behind && !waits_for_disk;
         if leaves && !self.encode(offering, &terms, id, false, bytes, bench) {
             self.record_done(number, bench);
             return self.drop_one(DropReason::TooLarge, bench);

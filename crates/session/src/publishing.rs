@@ -84,15 +84,7 @@ impl Conversation {
             return Err(protocol_error("MQTT-3.3.4-6", "a subscription identifier in a client's PUBLISH"));
         }
         bench.tally.publish_bytes_received += publish.payload.len() as u64;
-        let aliased = match publish.properties.topic_alias {
-            None => None,
-            Some(alias) => {
-                let maximum = self.limits.topic_alias_maximum;
-                let aliases = self.aliases.get_or_insert_default();
-                let is_tight = bench.memory_full;
-                Some(aliases.resolve(alias, publish.topic, maximum, is_tight, bench.counters())?)
-            }
-        };
+        let aliased = self.aliased(&publish, bench)?;
         let topic = aliased.as_deref().unwrap_or(publish.topic);
         if topic != known {
             self.check_topic(topic)?;
@@ -139,6 +131,14 @@ impl Conversation {
         self.answers_wait_for(after, batch.inbound);
         self.answer(answer, matched, bench);
         Ok(())
+    }
+
+    /// The topic that the alias of a PUBLISH stands for, if it has one.
+    fn aliased(&mut self, publish: &Publish<'_>, bench: &Workbench) -> Result<Option<Arc<str>>, Violation> {
+        let Some(alias) = publish.properties.topic_alias else { return Ok(None) };
+        let (maximum, is_tight) = (self.limits.topic_alias_maximum, bench.memory_full);
+        let aliases = self.aliases.get_or_insert_default();
+        aliases.resolve(alias, publish.topic, maximum, is_tight, bench.counters()).map(Some)
     }
 
     /// The targets of a publication are all recorded, if it has lasting ones. Its packet identifier is part of it where

@@ -16,6 +16,9 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Weak;
 
+/// Answers, each with the commit that it waits for.
+type Parked = VecDeque<(Sequence, Vec<u8>)>;
+
 /// What the log knows of a session's sending half.
 #[derive(Debug, Default)]
 pub(crate) struct Recording {
@@ -26,7 +29,7 @@ pub(crate) struct Recording {
     /// The last number of a delivery.
     pub(crate) deliveries: u64,
     /// Answers that wait for a commit, in the order in which they leave.
-    parked: Option<Box<VecDeque<(Sequence, Vec<u8>)>>>,
+    parked: Option<Box<Parked>>,
 }
 
 impl Outbound {

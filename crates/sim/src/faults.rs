@@ -6,7 +6,7 @@ use aldis_session::planted::{Fault, plant};
 use std::collections::BTreeSet;
 
 /// Every fault that can be planted, and the checker that has to notice it.
-pub const FAULTS: [(Fault, &str); 22] = [
+pub const FAULTS: [(Fault, &str); 26] = [
     (Fault::NoDup, "repeats"),
     (Fault::IdentifierInUse, "identifiers"),
     (Fault::AcknowledgedBeforeRouted, "answers"),
@@ -29,6 +29,10 @@ pub const FAULTS: [(Fault, &str); 22] = [
     (Fault::ReplayForgotten, "replays"),
     (Fault::BellForgotten, "leaks"),
     (Fault::GroupForgotten, "leaks"),
+    (Fault::AcknowledgedBeforeCommit, "nothing-lost"),
+    (Fault::InboundForgotten, "exactly-once"),
+    (Fault::DeliveredBeforeCommit, "exactly-once"),
+    (Fault::PubrelBeforeCommit, "exactly-once"),
 ];
 
 /// What a planted fault came to.

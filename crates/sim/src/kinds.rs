@@ -6,7 +6,7 @@
 use crate::census::Census;
 
 /// What has to happen, among all seeds.
-pub const KINDS: [&str; 63] = [
+pub const KINDS: [&str; 68] = [
     "a Client died",
     "a CONNECT was refused",
     "a clean start over a session",
@@ -19,6 +19,8 @@ pub const KINDS: [&str; 63] = [
     "a client was paused",
     "a command waited for a place",
     "a connection was lost",
+    "a crash during recovery",
+    "a crash in the middle of a commit",
     "a delayed will was cancelled by coming back",
     "a delayed will was published",
     "a delivery was repeated with DUP",
@@ -39,6 +41,7 @@ pub const KINDS: [&str; 63] = [
     "a shared message has come",
     "a socket was full",
     "a step in the middle of another",
+    "a sync failed",
     "a sweep for expired messages",
     "a take-over",
     "a will was cancelled by DISCONNECT",
@@ -68,12 +71,15 @@ pub const KINDS: [&str; 63] = [
     "limit: receive maximum of a client",
     "limit: sessions",
     "no CONNECT in time",
+    "the broker crashed",
     "the broker sent DISCONNECT",
+    "the end of a log was cut",
     "writes were given away",
 ];
 
 /// Refusals that happen, too.
-pub const REFUSALS: [&str; 3] = ["refused: not_authorized", "refused: repeated", "refused: retained_full"];
+pub const REFUSALS: [&str; 4] =
+    ["refused: not_authorized", "refused: repeated", "refused: retained_full", "refused: store_refuses"];
 
 /// What cannot happen here, and why. Every reason to drop a delivery can.
 pub const NEVER: [(&str, &str); 4] = [

@@ -82,7 +82,7 @@ pub fn put(record: &[u8]) -> Option<Put<'_>> {
 /// The journal of a life that begins now.
 pub fn journal(store: &Store, fold: &Fold, now: Time, instant: Instant) -> Journal {
     let log = Arc::clone(&store.stage) as Arc<dyn Log>;
-    Journal::new(log, fold.last_message, instant, wall(now).max(fold.clock))
+    Journal::new(log, fold.last_message, instant, fold.time(wall(now)))
 }
 
 impl Store {

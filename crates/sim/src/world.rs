@@ -125,7 +125,8 @@ impl World {
         let mut watch = Watch::new(expiries, tells);
         watch.ground.retained_is_bounded = limits.retained_messages < usize::MAX
             || limits.retained_bytes < usize::MAX
-            || limits.memory_watermark < Limits::default().memory_watermark;
+            || limits.memory_watermark < Limits::default().memory_watermark
+            || plan.store.as_ref().is_some_and(|store| store.sync_fails_in < usize::MAX);
         watch.ground.is_stored = disk.is_some();
         let clients = plan.personas.iter().enumerate().map(|(number, persona)| {
             let is_there = !plan.cut.clients.contains(&number);

@@ -10,6 +10,9 @@ use aldis_packet::{PacketId, QoS, SubscriptionOptions};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+/// How much later than it was a time in the log may be, in milliseconds.
+const ROUNDING: Wall = 1_000;
+
 /// A will that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WillState {
@@ -165,6 +168,14 @@ pub struct Fold {
 }
 
 impl Fold {
+    /// What time it is, when the clock on the wall says `wall`: never much earlier than the log says it was, or a clock
+    /// that was set back would make everything younger than it is.
+    #[must_use]
+    pub fn time(&self, wall: Wall) -> Wall {
+        // Times are rounded up when they are written.
+        if self.clock > wall.saturating_add(ROUNDING) { self.clock } else { wall }
+    }
+
     /// Messages that something refers to.
     #[must_use]
     pub fn messages(&self) -> usize {

@@ -372,8 +372,8 @@ fn options(byte: u8) -> Option<SubscriptionOptions> {
 mod tests {
     use super::*;
 
-    fn all() -> Vec<Record<'static>> {
-        let will = WillRecord {
+    fn a_will() -> WillRecord<'static> {
+        WillRecord {
             number: 77,
             topic: "will",
             payload: b"gone",
@@ -382,8 +382,11 @@ mod tests {
             retain: true,
             delay: 30,
             message_expiry: Some(u32::MAX),
-        };
-        let put = Put {
+        }
+    }
+
+    fn a_put() -> Put<'static> {
+        Put {
             message: 1 << 40,
             origin: Origin::Nothing,
             publisher: Some("publisher"),
@@ -393,8 +396,11 @@ mod tests {
             qos: QoS::ExactlyOnce,
             retain: false,
             expires_at: None,
-        };
-        let packet_id = PacketId::FIRST;
+        }
+    }
+
+    fn all() -> Vec<Record<'static>> {
+        let (will, put, packet_id) = (a_will(), a_put(), PacketId::FIRST);
         let queue = Queue {
             session: 300,
             number: 2,

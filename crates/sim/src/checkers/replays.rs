@@ -43,6 +43,8 @@ impl Replays {
             !other.retain || other.topic != message.topic || other.read_last <= message.read_last
         };
         let is_steady = message.retain && !message.removes && !message.expires && !message.is_will;
+        // A repeat after a crash puts nothing in the place of what came between.
+        let is_steady = is_steady && !message.may_have_come_again;
         if is_steady && ground.messages.iter().all(is_last) {
             self.current.insert(message.topic.clone(), number);
         }

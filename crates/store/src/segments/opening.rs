@@ -134,70 +134,35 @@ impl<D: Disk> SegmentLog<D> {
         found: &mut dyn FnMut(Place, Frame<'_>) -> bool,
     ) -> Result<Opened<D>, OpenError> {
         let names = disk.names()?;
-        let salt = match names.iter().any(|name| name == HEAD) {
-            true => read_head(&*disk)?,
-            false if names.iter().any(|name| segment_number(name).is_some()) => {
-                return Err(OpenError::NoStore(format!("it has segments and no file {HEAD}")));
+        let salt = salt_of(&*disk, &names, salt)?;
+        let (mut start, mut scan) = ((0, 0), Scan::from(1, 0, salt));
+        if let Some((head, state)) = newest_checkpoint(&*disk, &names, salt)? {
+            if !load(&state) {
+                return Err(OpenError::BadState(jobs::checkpoint_name(head.index)));
             }
-            false => {
-                make_head(&*disk, salt)?;
-                salt
-            }
-        };
-        let checkpoint = newest_checkpoint(&*disk, &names, salt)?;
-        let (start, mut scan) = match &checkpoint {
-            None => ((0, 0), Scan::from(1, 0, salt)),
-            Some((head, state)) => {
-                if !load(state) {
-                    return Err(OpenError::BadState(jobs::checkpoint_name(head.index)));
-                }
-                ((head.segment, head.offset), Scan::from(head.index + 1, head.epoch, salt))
-            }
-        };
-        drop(checkpoint);
+            (start, scan) = ((head.segment, head.offset), Scan::from(head.index + 1, head.epoch, salt));
+        }
+        let mut replay = Replay { segments: BTreeMap::new(), used: start, garbage: None, synced: 0 };
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
         numbers.sort_unstable();
-        let (mut segments, mut files, mut bad) = (BTreeMap::new(), BTreeMap::new(), None);
-        let mut garbage = None;
-        let mut used = start;
         for number in numbers {
-            let file = Arc::new(disk.open(&segment_name(number))?);
-            let size = disk.size(&file)?;
-            if number >= start.0 {
-                let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
-                disk.read_at(&file, &mut bytes, 0)?;
-                let from = if number == start.0 { usize::try_from(start.1).unwrap_or(0) } else { 0 };
-                scan.segment(number, &bytes, from, &mut |place, frame| {
-                    let offset = place.offset + frame::HEADER;
-                    if bad.is_none() && !found(Place { offset, ..place }, frame) {
-                        bad = Some(place.segment);
-                    }
-                });
-                garbage = garbage_behind(&scan, number, &bytes, salt);
-                let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
-                used = (number, end);
-                disk.sync_data(&file)?;
-            }
-            files.insert(number, Arc::clone(&file));
-            segments.insert(number, Segment { file, size });
+            replay.segment(&*disk, number, start, &mut scan, salt, found)?;
         }
-        if let Some(segment) = bad {
-            return Err(OpenError::BadState(segment_name(segment)));
-        }
-        let cut = cut_of(&scan, used)?.or(garbage);
+        let cut = cut_of(&scan, replay.used)?.or(replay.garbage);
         // The list from before may name a head that is whole by now.
         for name in disk.names()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
             disk.remove(name)?;
         }
         disk.sync_names()?;
-        let current = segments.last_key_value().map_or(0, |(number, _)| *number).max(start.0);
+        let current = replay.segments.last_key_value().map_or(0, |(number, _)| *number).max(start.0);
         let (ready, prepared) = left_ready(&*disk, &names)?;
+        let files = replay.segments.iter().map(|(number, segment)| (*number, Arc::clone(&segment.file)));
         let mut log = SegmentLog {
             disk,
             salt,
             epoch: scan.epoch() + 1,
-            segments,
-            files: Arc::new(RwLock::new(files)),
+            files: Arc::new(RwLock::new(files.collect())),
+            segments: replay.segments,
             current,
             end: u64::MAX / 2,
             next_index: scan.next(),
@@ -218,6 +183,70 @@ impl<D: Disk> SegmentLog<D> {
         log.idle()?;
         Ok(Opened { log, cut })
     }
+}
+
+/// What was read of the segments so far.
+struct Replay<D: Disk> {
+    segments: BTreeMap<u64, Segment<D>>,
+    /// The segment that was read last, and where its last byte is that is not zero.
+    used: (u64, u64),
+    garbage: Option<Cut>,
+    /// The last frame that another one says is synced.
+    synced: u64,
+}
+
+impl<D: Disk> Replay<D> {
+    /// Opens the next segment, reads it if there is something behind the checkpoint in it, and makes that durable.
+    fn segment(
+        &mut self,
+        disk: &D,
+        number: u64,
+        start: (u64, u64),
+        scan: &mut Scan,
+        salt: Salt,
+        found: &mut dyn FnMut(Place, Frame<'_>) -> bool,
+    ) -> Result<(), OpenError> {
+        let file = disk.open(&segment_name(number))?;
+        let size = disk.size(&file)?;
+        if number >= start.0 {
+            let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
+            disk.read_at(&file, &mut bytes, 0)?;
+            let from = if number == start.0 { usize::try_from(start.1).unwrap_or(0) } else { 0 };
+            let (mut is_known, synced) = (true, &mut self.synced);
+            scan.segment(number, &bytes, from, &mut |place, frame| {
+                *synced = frame.head.synced.max(*synced);
+                let offset = place.offset + frame::HEADER;
+                is_known = is_known && found(Place { offset, ..place }, frame);
+            });
+            if !is_known {
+                return Err(OpenError::BadState(segment_name(number)));
+            }
+            self.garbage = garbage_behind(scan, number, &bytes, salt);
+            let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
+            self.used = (number, end);
+            if scan.next() - 1 > self.synced {
+                // A sync that failed may have left in the system's memory what looks as if it were on disk, and what
+                // no later sync would write.
+                let frames = bytes.get(from..scan.place().offset).filter(|_| scan.place().segment == number);
+                disk.write_at(&file, frames.unwrap_or_default(), from as u64)?;
+            }
+            disk.sync_data(&file)?;
+        }
+        self.segments.insert(number, Segment { file: Arc::new(file), size });
+        Ok(())
+    }
+}
+
+/// The salt of the store, which is made if there is none.
+fn salt_of<D: Disk>(disk: &D, names: &[String], new: Salt) -> Result<Salt, OpenError> {
+    if names.iter().any(|name| name == HEAD) {
+        return read_head(disk);
+    }
+    if names.iter().any(|name| segment_number(name).is_some()) {
+        return Err(OpenError::NoStore(format!("it has segments and no file {HEAD}")));
+    }
+    make_head(disk, new)?;
+    Ok(new)
 }
 
 /// What lies behind the last frame, if it is neither zeros nor what an earlier use of the segment left there: a frame
