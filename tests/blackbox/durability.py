@@ -11,6 +11,7 @@ not repeated by it. `--durability memory` shows what the scenarios find where no
 
 import os
 import random
+import tempfile
 
 from crash import clocks, files, messages, state, verdict
 from crash.run import Run
@@ -55,6 +56,12 @@ def verdicts_tell_what_is_wrong():
         expect(found == wanted, f"example {at}: {found}, where the answer is {wanted}")
     told = {name for _, wanted in verdict.EXAMPLES if isinstance(wanted, verdict.Verdict) for name in wanted.wrong()}
     expect(told == set(vars(verdict.Verdict())), f"no example is about {set(vars(verdict.Verdict())) - told}")
+
+
+@script.case
+def files_are_read_as_they_are():
+    with tempfile.TemporaryDirectory() as folder:
+        files.finders_find(folder)
 
 
 @script.case

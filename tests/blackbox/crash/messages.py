@@ -100,7 +100,9 @@ class Stream:
         publisher, subscriber = self.publisher, self.subscriber
         known = {"sessions_lost": publisher.sessions_lost + subscriber.sessions_lost}
         if self.qos == 2:
-            return verdict.exactly_once(publisher.sent, publisher.acknowledged, subscriber.arrivals, **known)
+            # The standard lets a broker hold a message back until it is released.
+            required = publisher.acknowledged - set(publisher.released.values())
+            return verdict.exactly_once(publisher.sent, required, subscriber.arrivals, **known)
         known |= {"resent": publisher.resent, "settled": subscriber.settled}
         return verdict.at_least_once(publisher.sent, publisher.acknowledged, subscriber.arrivals, **known)
 
