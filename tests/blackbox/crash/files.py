@@ -9,7 +9,7 @@ import os
 import pathlib
 import re
 
-from wire.connection import client, expect
+from wire.connection import expect
 
 from .clients import PATTERN, Publisher, drive
 from .lives import RECOVERY
@@ -180,13 +180,15 @@ def finders_find(folder):
     before = fingerprint(folder)
     overwrite(found[0], places[2], spoiled(PIECE))
     data = found[0].read_bytes()
-    expect(data == message * 2 + message[:7] + spoiled(PIECE) + message * 7, "it was not one payload that was overwritten")
+    wanted = message * 2 + message[:7] + spoiled(PIECE) + message * 7
+    expect(data == wanted, "it was not one payload that was overwritten")
     expect(not set(spoiled(bytes(range(256)))) & {0} and fingerprint(folder) != before, "nothing has changed")
     expect(all(a != b for a, b in enumerate(spoiled(bytes(range(256))))), "a byte is as it was")
 
 
 def two_brokers_on_one_directory(run):
     """The second one ends and names the first; a kill leaves no lock behind."""
+    publisher = Publisher("publisher", TOPIC, 1, 10)
     with run.lives() as lives:
         for number in run.each_round():
             lives.start()
@@ -195,11 +197,10 @@ def two_brokers_on_one_directory(run):
             said = "\n".join(log)
             demand(code != 0, f"round {number}: the second broker ended with code 0")
             demand(re.search(rf"\b{lives.broker.pid}\b", said), f"{lives.broker.pid} is not named: {said}")
-            with client(lives.port) as one:
-                one.ping()
-            publisher = Publisher("publisher", TOPIC, 1, 10)
+            # The first one is none the worse for it.
             publisher.connect(lives.port)
-            publisher.until = 10
+            publisher.until += 10
             drive([publisher], publisher.is_done)
             lives.kill()
-            publisher.close()
+            publisher.hear_the_rest()
+        demand(not publisher.sessions_lost, f"the session of the publisher was lost {publisher.sessions_lost} times")
