@@ -19,6 +19,8 @@ from .verdict import demand, judge
 
 # Part of every payload of some length.
 PIECE = PATTERN[8:20]
+# How the log says that the end of the store was cut off.
+CUT = re.compile(r"\b(\d+) bytes? .*\b(?:cut|left) (?:off|out)\b")
 
 
 def segments(folder):
@@ -68,9 +70,9 @@ def filled(run, lives):
 
 def cut(lives):
     """How many bytes the log says were cut off: in one line, or in none."""
-    lines = [line for line in lives.broker.log() if re.search(r"\b\d+ bytes?\b", line) and "cut" in line]
-    demand(len(lines) < 2, f"it is said {len(lines)} times how many bytes were cut off: {lines}")
-    return int(re.search(r"\b(\d+) bytes?\b", lines[0])[1]) if lines else 0
+    lines = [found for line in lives.broker.log() if (found := CUT.search(line))]
+    demand(len(lines) < 2, f"it is said {len(lines)} times how many bytes were cut off: {lives.broker.log()}")
+    return int(lines[0][1]) if lines else 0
 
 
 def torn_tail(run):
