@@ -10,7 +10,7 @@ use crate::kept_state::{KeptState, wall_now};
 use aldis_store::frame::Salt;
 use aldis_store::scan::Place;
 use aldis_store::{
-    Committer, Condition, Cut, Errand, FileDisk, Fold, Log, OpenError, Opened, Put, Reader, Record,
+    Committer, Condition, Cut, Errand, FileDisk, Fold, Log, OpenError, Opened, Pace, Put, Reader, Record,
     SegmentLog, Stage, Syncs, apply,
 };
 use std::io;
@@ -53,11 +53,12 @@ pub fn open_store(directory: &Path, syncs: Syncs) -> Result<(KeptState, Found), 
     let mut progress = Progress { said_at: clock::now(), records: 0 };
     let disk = Arc::new(FileDisk::new(directory));
     let fold = std::cell::RefCell::new(Fold::default());
-    let mut epoch = 0;
+    let epoch = std::cell::Cell::new(0);
     let Opened { log, cut } = SegmentLog::open(
         disk,
         Salt(crate::random::u64() as u32),
-        &mut |saved| {
+        &mut |of, saved| {
+            epoch.set(of);
             let loaded = Fold::load(saved);
             let is_known = loaded.is_some();
             *fold.borrow_mut() = loaded.unwrap_or_default();
@@ -65,10 +66,10 @@ pub fn open_store(directory: &Path, syncs: Syncs) -> Result<(KeptState, Found), 
         },
         &mut |place, frame| {
             let mut fold = fold.borrow_mut();
-            if frame.head.epoch != epoch {
+            if frame.head.epoch != epoch.get() {
                 // Whatever a life of the broker had begun and not closed when it ended.
                 fold.forget_open();
-                epoch = frame.head.epoch;
+                epoch.set(frame.head.epoch);
             }
             progress.count(u64::from(frame.head.records));
             apply(&mut fold, frame.records, place)
@@ -84,7 +85,7 @@ pub fn open_store(directory: &Path, syncs: Syncs) -> Result<(KeptState, Found), 
     };
     let stage = Arc::new(Stage::default());
     let reader = log.reader();
-    let committer = Committer::new(Arc::clone(&stage), log, fold.clone(), syncs);
+    let committer = Committer::new(Arc::clone(&stage), log, fold.clone(), syncs, Pace::default());
     let bodies = fold.bodies();
     let thread = start(committer, Arc::clone(&stage))?;
     let read = Box::new(move |give: &mut dyn FnMut(&Put<'_>)| read_bodies(&bodies, &reader, give));

@@ -5,10 +5,14 @@ use crate::disk::SimDisk;
 use aldis_session::Journal;
 use aldis_store::frame::Salt;
 use aldis_store::{
-    Committer, Cut, Errand, Fold, Log, OpenError, Opened, Put, Record, SegmentLog, Stage, Syncs, Wall, apply,
+    Committer, Cut, Errand, Fold, Log, OpenError, Opened, Pace, Put, Record, SegmentLog, Stage, Syncs, Wall,
+    apply,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+/// Checkpoints come often, and so does whatever can go wrong with them.
+const PACE: Pace = Pace { checkpoint_after: 2_000, spare: 0 };
 
 /// What the clock on the wall shows when a run begins.
 const FIRST: Wall = 1_000_000;
@@ -37,17 +41,20 @@ pub fn wall(now: Time) -> Wall {
 /// # Errors
 /// The power goes, or something is wrong.
 pub fn open(disk: &SimDisk) -> Result<Found, OpenError> {
-    let (mut fold, mut epoch) = (Fold::default(), 0);
+    let (mut fold, epoch) = (Fold::default(), std::cell::Cell::new(0));
     let folded = std::cell::RefCell::new(&mut fold);
     let Opened { log, cut } = SegmentLog::open(
         Arc::new(disk.clone()),
         Salt(77),
-        &mut |saved| Fold::load(saved).map(|loaded| **folded.borrow_mut() = loaded).is_some(),
+        &mut |of, saved| {
+            epoch.set(of);
+            Fold::load(saved).map(|loaded| **folded.borrow_mut() = loaded).is_some()
+        },
         &mut |place, frame| {
             let mut fold = folded.borrow_mut();
-            if frame.head.epoch != epoch {
+            if frame.head.epoch != epoch.get() {
                 fold.forget_open();
-                epoch = frame.head.epoch;
+                epoch.set(frame.head.epoch);
             }
             apply(&mut fold, frame.records, place)
         },
@@ -67,7 +74,7 @@ pub fn open(disk: &SimDisk) -> Result<Found, OpenError> {
         bodies.push(record);
     }
     let stage = Arc::new(Stage::default());
-    let committer = Committer::new(Arc::clone(&stage), log, fold.clone(), Syncs::Always);
+    let committer = Committer::new(Arc::clone(&stage), log, fold.clone(), Syncs::Always, PACE);
     Ok(Found { store: Store { stage, committer }, fold, bodies, cut })
 }
 

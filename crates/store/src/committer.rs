@@ -18,12 +18,8 @@ use std::time::Duration;
 
 /// Bytes of records in one frame: a batch with more is cut.
 const FRAME: usize = 4 << 20;
-/// Bytes of the log after which the first checkpoint is made, and the least between two of them.
-const CHECKPOINT_AFTER: u64 = 4 << 20;
 /// Bytes of bodies that are copied beside one commit.
 const COPIED_AT_ONCE: usize = 256 << 10;
-/// Bytes on disk beyond twice what is live before bodies are copied.
-const SPARE: u64 = 8 << 20;
 /// How often the time is written down while anything is.
 const CLOCK: Wall = 10_000;
 
@@ -33,6 +29,21 @@ pub enum Errand<D: Disk> {
     Prepare(Preparation<D>),
     /// A checkpoint is written.
     Checkpoint(CheckpointJob<D>),
+}
+
+/// How much a log may grow before something is done about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Bytes of the log after which the first checkpoint is made, and the least between two of them.
+    pub checkpoint_after: u64,
+    /// Bytes on disk beyond twice what is live before bodies are copied.
+    pub spare: u64,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { checkpoint_after: 4 << 20, spare: 8 << 20 }
+    }
 }
 
 /// When what is written counts as durable.
@@ -50,6 +61,7 @@ pub struct Committer<D: Disk> {
     segments: SegmentLog<D>,
     fold: Fold,
     syncs: Syncs,
+    pace: Pace,
     synced_at: Wall,
     /// Written and not synced.
     owes_sync: bool,
@@ -68,12 +80,19 @@ pub struct Committer<D: Disk> {
 
 impl<D: Disk> Committer<D> {
     /// A committer of what is staged at `stage`, behind `segments`, whose records so far make `fold`.
-    pub fn new(stage: Arc<Stage>, segments: SegmentLog<D>, fold: Fold, syncs: Syncs) -> Committer<D> {
+    pub fn new(
+        stage: Arc<Stage>,
+        segments: SegmentLog<D>,
+        fold: Fold,
+        syncs: Syncs,
+        pace: Pace,
+    ) -> Committer<D> {
         Committer {
             stage,
             segments,
             fold,
             syncs,
+            pace,
             synced_at: 0,
             owes_sync: false,
             clock_at: 0,
@@ -177,7 +196,7 @@ impl<D: Disk> Committer<D> {
             self.segments.sync()?;
         }
         self.segments.idle()?;
-        if self.since_checkpoint > CHECKPOINT_AFTER / 4 {
+        if self.since_checkpoint > self.pace.checkpoint_after / 4 {
             let mut job = self.checkpoint();
             job.run()?;
             self.checkpointed();
@@ -205,9 +224,9 @@ impl<D: Disk> Committer<D> {
         if let Some(preparation) = self.segments.preparation() {
             return Some(Errand::Prepare(preparation));
         }
-        let due = self.since_checkpoint > CHECKPOINT_AFTER.max(3 * self.last_checkpoint);
-        let many = self.segments.bytes() > 2 * self.fold.all_live_bytes() + SPARE
-            && self.since_checkpoint > CHECKPOINT_AFTER.max(self.last_checkpoint);
+        let due = self.since_checkpoint > self.pace.checkpoint_after.max(3 * self.last_checkpoint);
+        let many = self.segments.bytes() > 2 * self.fold.all_live_bytes() + self.pace.spare
+            && self.since_checkpoint > self.pace.checkpoint_after.max(self.last_checkpoint);
         // What is in a checkpoint is synced, and so are the bodies that it points to.
         if !self.is_writing && !self.owes_sync && (due || many) {
             return Some(Errand::Checkpoint(self.checkpoint()));
@@ -246,7 +265,7 @@ impl<D: Disk> Committer<D> {
     /// Bodies in the segment with the least of them are copied, if much of the disk is used for little.
     fn choose_what_to_copy(&mut self) {
         let live = self.fold.all_live_bytes();
-        if !self.to_copy.is_empty() || self.segments.bytes() <= 2 * live + SPARE {
+        if !self.to_copy.is_empty() || self.segments.bytes() <= 2 * live + self.pace.spare {
             return;
         }
         let fold = &self.fold;

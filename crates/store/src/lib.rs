@@ -21,7 +21,7 @@ pub mod scan;
 mod segments;
 mod stage;
 
-pub use committer::{Committer, Errand, Syncs, apply};
+pub use committer::{Committer, Errand, Pace, Syncs, apply};
 pub use disk::Disk;
 pub use file_disk::FileDisk;
 pub use fold::{DeliveryState, Fold, OwedWill, SessionState, Standing, SubscriptionState, WillState};

@@ -147,6 +147,13 @@ class Lasting:
             pass
         self.close()
 
+    def lose_connection(self, random):
+        """The broker was killed. What it had sent until then is heard, or lost: a broker that has answered cannot
+        know that the answer arrived."""
+        if random.random() < 0.4:
+            self.hear_the_rest()
+        self.close()
+
     def exchange(self, packet, kind):
         """Sends a packet of which the answer is to be waited for; other packets are handled meanwhile."""
         self.out += packet
@@ -339,7 +346,7 @@ class Subscriber(Lasting):
             self.marks.add(number)
 
 
-def drive(clients, until, patience=4 * PATIENCE):
+def drive(clients, until, patience=2 * PATIENCE):
     """Lets all that are connected read and write until `until()`. None may be disconnected meanwhile."""
     deadline = time.monotonic() + patience
     while not until():
@@ -363,7 +370,7 @@ def drive_to_a_random_moment(clients, random):
     drive(clients, lambda: time.monotonic() >= end)
     for one in clients:
         one.shove()
-    time.sleep(random.random() * 0.003)
+    time.sleep(random.random() * random.choice((0.001, 0.005, 0.02)))
 
 
 def mark(port, topic, qos, version=p.V5):

@@ -73,7 +73,8 @@ def wills(run):
         heir.connect(lives.port)
         for number in run.each_round():
             prefix = f"wills/{number}"
-            gone, attached, back, late, old = (f"{prefix}/{name}" for name in ("gone", "attached", "back", "late", "old"))
+            names = ("gone", "attached", "back", "late", "old")
+            gone, attached, back, late, old = (f"{prefix}/{name}" for name in names)
             leaver = mortal(lives.port, gone, 2)
             stayers = [mortal(lives.port, attached, 1), mortal(lives.port, late, 4), mortal(lives.port, old, 0, p.V311)]
             returner = mortal(lives.port, back, 3)
@@ -164,7 +165,7 @@ def session_expiry(run):
             wait_until(lives.killed + 2 + 0.01)
             lives.start()
             for one in (short[0], short[1]):
-                demand(not one.connect(lives.port), f"round {number}: {one.name} outlived 2 s in which nobody was there")
+                demand(not one.connect(lives.port), f"round {number}: {one.name} is there after more than 2 s")
             # A broker that begins to count when it starts would keep this one for 3 s from here.
             wait_until(left + 3 + GRACE)
             if time.time() < lives.born + 3:

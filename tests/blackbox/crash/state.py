@@ -33,9 +33,10 @@ class Keeper(Publisher):
         sent = collections.defaultdict(list)
         for number in range(1, self.sent + 1):
             sent[self.content(number)[0]].append(number)
+        possible = {topic: possible_values(numbers, self.acknowledged) for topic, numbers in sent.items()}
         return {
-            topic: {self.content(number)[1] if number else b"" for number in possible_values(numbers, self.acknowledged)}
-            for topic, numbers in sent.items()
+            topic: {self.content(number)[1] if number else b"" for number in numbers}
+            for topic, numbers in possible.items()
         }
 
 
@@ -72,7 +73,7 @@ def retained(run):
             drive([keeper], lambda: len(keeper.acknowledged) >= target)
             drive_to_a_random_moment([keeper], run.random)
             lives.kill()
-            keeper.hear_the_rest()
+            keeper.lose_connection(run.random)
             lives.start()
             compare(keeper, lives, f"round {number}")
         keeper.until = keeper.sent
@@ -98,8 +99,8 @@ def compare(keeper, lives, where):
 class Changing(Lasting):
     """A session that subscribes and unsubscribes with a few requests in flight."""
 
-    def __init__(self, run):
-        super().__init__("changing", run.version())
+    def __init__(self, run, version):
+        super().__init__(f"changing-{p.NAMES[version]}", version)
         self.random = run.random
         self.is_changing = False
         self.next_id, self.changes = 1, 0
@@ -153,15 +154,21 @@ class Changing(Lasting):
 
     def crashed(self):
         """Requests without an answer are void for the client; the broker may have heard them."""
-        self.hear_the_rest()
+        self.lose_connection(self.random)
         self.unanswered.clear()
 
 
 def subscriptions(run):
     """After each start what was acknowledged is there with its QoS and identifier, or gone."""
+    for version in (p.V311, p.V5):
+        subscriptions_of(version, run)
+
+
+def subscriptions_of(version, run):
+    """Only version 5 has identifiers."""
     with run.lives() as lives:
         lives.start()
-        one = Changing(run)
+        one = Changing(run, version)
         one.connect(lives.port)
         one.exchange(p.subscribe(one.version, 65_535, (END, 1)), p.SUBACK)
         for number in run.each_round():

@@ -32,7 +32,8 @@ class Verdict:
         for name in self.wrong():
             value = getattr(self, name)
             if isinstance(value, list):
-                parts.append(f"{len(value)} {name} ({', '.join(map(str, value[:5]))}{', …' if len(value) > 5 else ''})")
+                first = ", ".join(map(str, value[:5])) + (", …" if len(value) > 5 else "")
+                parts.append(f"{len(value)} {name} ({first})")
             else:
                 parts.append(f"{value} {name.replace('_', ' ')}")
         return ", ".join(parts) or "nothing lost, duplicated or reordered"

@@ -122,22 +122,22 @@ impl OpenError {
 }
 
 impl<D: Disk> SegmentLog<D> {
-    /// Opens the store on `disk`, or makes one there, with `salt` if it is new. The state of the checkpoint is given to
-    /// `load`, if there is one, then each frame behind it to `found`; either says by `false` that it does not understand.
+    /// Opens the store on `disk`, or makes one there, with `salt` if it is new. The epoch and the state of the checkpoint
+    /// are given to `load`, if there is one, then each frame behind it to `found`; either says by `false` that it does not understand.
     ///
     /// # Errors
     /// See [`OpenError`]. Nothing on disk is changed then, but for what no start would have used.
     pub fn open(
         disk: Arc<D>,
         salt: Salt,
-        load: &mut dyn FnMut(&[u8]) -> bool,
+        load: &mut dyn FnMut(u32, &[u8]) -> bool,
         found: &mut dyn FnMut(Place, Frame<'_>) -> bool,
     ) -> Result<Opened<D>, OpenError> {
         let names = disk.names()?;
         let salt = salt_of(&*disk, &names, salt)?;
         let (mut start, mut scan) = ((0, 0), Scan::from(1, 0, salt));
         if let Some((head, state)) = newest_checkpoint(&*disk, &names, salt)? {
-            if !load(&state) {
+            if !load(head.epoch, &state) {
                 return Err(OpenError::BadState(jobs::checkpoint_name(head.index)));
             }
             (start, scan) = ((head.segment, head.offset), Scan::from(head.index + 1, head.epoch, salt));
