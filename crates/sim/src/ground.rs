@@ -67,6 +67,8 @@ pub struct Life {
     /// Filters that it ever wanted with RETAIN as published: there a live message may look like a retained one.
     pub as_published: Vec<String>,
     pub is_over: bool,
+    /// It was to outlive a connection, and so is on disk.
+    pub has_lasted: bool,
     /// The connection that has it, or had it last.
     pub conn: usize,
 }
@@ -239,6 +241,7 @@ impl Ground {
         let life = self.life_of.get(&client).copied();
         if let Some(life) = life {
             self.lives[life].conn = number;
+            self.lives[life].has_lasted |= self.conns[number].expiry > 0;
         }
         let conn = &mut self.conns[number];
         (conn.attached, conn.attached_at) = (Some(now), moment);
@@ -406,6 +409,9 @@ impl Ground {
             conn.is_uncertain |= conn.has_connect && conn.attached.is_none();
             conn.unhandled.clear();
         }
+        // Numbers of sessions that do not last are used again.
+        let (lives, life_of) = (&self.lives, &self.life_of);
+        self.sessions.retain(|client, _| life_of.get(client).is_some_and(|life| lives[*life].has_lasted));
         // Who came back in vain may have cancelled a will that was waiting.
         let in_vain = self.conns.iter().filter(|conn| conn.has_connect && conn.attached.is_none());
         let in_vain: BTreeSet<usize> = in_vain.map(|conn| conn.client).collect();

@@ -6,9 +6,10 @@
 use crate::census::Census;
 
 /// What has to happen, among all seeds.
-pub const KINDS: [&str; 68] = [
+pub const KINDS: [&str; 69] = [
     "a Client died",
     "a CONNECT was refused",
+    "a checkpoint was written",
     "a clean start over a session",
     "a client closed for a session that it has not",
     "a client disconnected",

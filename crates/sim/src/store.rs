@@ -93,12 +93,13 @@ pub fn journal(store: &Store, fold: &Fold, now: Time, instant: Instant) -> Journ
 }
 
 impl Store {
-    /// Commits what is staged, and does the errands that come of it.
+    /// Commits what is staged, and does the errands that come of it; true if there is a new checkpoint.
     ///
     /// # Errors
     /// The disk failed.
-    pub fn commit(&mut self, now: Time) -> std::io::Result<()> {
+    pub fn commit(&mut self, now: Time) -> std::io::Result<bool> {
         self.committer.run_once(Duration::ZERO, || wall(now))?;
+        let mut wrote = false;
         while let Some(errand) = self.committer.errand() {
             match errand {
                 Errand::Prepare(mut preparation) => {
@@ -106,11 +107,14 @@ impl Store {
                     self.committer.prepared(preparation, result);
                 }
                 Errand::Checkpoint(mut job) => match job.run() {
-                    Ok(()) => self.committer.checkpointed(),
+                    Ok(()) => {
+                        wrote = true;
+                        self.committer.checkpointed();
+                    }
                     Err(_) => self.committer.checkpoint_failed(),
                 },
             }
         }
-        Ok(())
+        Ok(wrote)
     }
 }

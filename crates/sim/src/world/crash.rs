@@ -92,6 +92,9 @@ impl World {
         if committed.is_err() && !self.disk.as_ref().is_some_and(SimDisk::has_no_power) {
             self.tell(|| "the disk cannot sync".to_owned());
         }
+        if committed.as_ref().is_ok_and(|wrote| *wrote) {
+            self.count("a checkpoint was written");
+        }
         let stage = Arc::clone(&store.stage);
         *self.store.borrow_mut() = Some(store);
         if stage.waiting() == 0 && committed.is_ok() {
