@@ -174,6 +174,7 @@ impl World {
         self.count("the broker crashed");
         self.tell(|| "the broker crashes".to_owned());
         self.look(|figures| Fact::Crashes(figures));
+        self.watch.borrow_mut().close_census(&self.counters(), &self.population());
         let (loss, pause) = {
             let mut random = self.random.borrow_mut();
             let pause = if random.one_in(3) { random.between(0, 4 * SECOND) } else { 0 };
