@@ -9,6 +9,7 @@ use crate::clock;
 use crate::server::Doors;
 use aldis_packet::PacketType;
 use aldis_session::{DropReason, FilterReason, RefuseReason};
+use aldis_store::Condition;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Numbers since the start of the server, and how many there are of a thing now. Named as in
@@ -46,6 +47,8 @@ pub(crate) struct Snapshot {
     pub(crate) held_bytes: u64,
     pub(crate) retained_messages: u64,
     pub(crate) retained_bytes: u64,
+    /// 0 takes everything, or keeps nothing; 1 its disk is full; 2 it has failed.
+    pub(crate) store_condition: u64,
     pub(crate) sessions: u64,
     pub(crate) connected: u64,
     pub(crate) connected_maximum: u64,
@@ -96,6 +99,11 @@ impl Snapshot {
             held_bytes: level(&counters.held_bytes),
             retained_messages: retained.messages() as u64,
             retained_bytes: retained.bytes() as u64,
+            store_condition: match broker.journal.condition() {
+                Condition::Good => 0,
+                Condition::Full => 1,
+                Condition::Failed => 2,
+            },
             sessions: size(&population.sessions),
             connected: size(&population.connected),
             connected_maximum: size(&population.connected_maximum),

@@ -168,6 +168,11 @@ fn held(snapshot: &Snapshot, to: &mut Exposition) {
         ("aldis_retained_messages", "Retained messages", snapshot.retained_messages),
         ("aldis_retained_bytes", "Bytes of the retained messages", snapshot.retained_bytes),
         (
+            "aldis_store_condition",
+            "What the store takes: 0 everything, 1 nothing as its disk is full, 2 nothing as it has failed",
+            snapshot.store_condition,
+        ),
+        (
             "aldis_memory_watermark_bytes",
             "Bytes held above which publishers are slowed",
             snapshot.memory_watermark,
