@@ -10,6 +10,7 @@ use crate::route::Route;
 use crate::session::Session;
 use aldis_packet::{AckKind, PacketId, PacketType, QoS, ReasonCode};
 use aldis_store::{Origin, Record, Sequence};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -206,16 +207,19 @@ impl Workbench {
 
     /// Gives the journal who waits for a commit, and lets those go on whose commit has happened.
     fn wait(&mut self) {
-        let mut waiting = std::mem::take(&mut self.wait);
-        // Each session once: whatever it waits for in this batch is committed together nearly always.
-        waiting.sort_unstable_by_key(|(after, session)| (session.as_ptr() as usize, *after));
-        for position in 0..waiting.len() {
-            let Some((after, session)) = waiting.get(position) else { break };
-            let next = waiting.get(position + 1);
-            if next.is_some_and(|(_, next)| Weak::ptr_eq(next, session)) {
-                continue;
+        // Each session once, in the order in which they came: whatever one waits for in this batch is committed together
+        // nearly always.
+        let mut latest: Vec<(Sequence, Weak<Session>)> = Vec::new();
+        let mut places: HashMap<usize, usize> = HashMap::new();
+        for (after, session) in std::mem::take(&mut self.wait) {
+            let place = *places.entry(session.as_ptr() as usize).or_insert(latest.len());
+            match latest.get_mut(place) {
+                Some((known, _)) => *known = after.max(*known),
+                None => latest.push((after, session)),
             }
-            let passed = self.journal.wait(*after, Weak::clone(session));
+        }
+        for (after, session) in latest {
+            let passed = self.journal.wait(after, session);
             if let Some(session) = passed.and_then(|session| session.upgrade()) {
                 session.committed(self);
             }

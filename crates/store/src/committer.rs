@@ -20,6 +20,8 @@ use std::time::Duration;
 const FRAME: usize = 4 << 20;
 /// Bytes of bodies that are copied beside one commit.
 const COPIED_AT_ONCE: usize = 256 << 10;
+/// How often a full disk is looked at again.
+const TRIED: Wall = 1_000;
 /// How often the time is written down while anything is.
 const CLOCK: Wall = 10_000;
 
@@ -74,6 +76,8 @@ pub struct Committer<D: Disk> {
     is_writing: bool,
     /// Bodies that are copied next, out of segments that are mostly dead.
     to_copy: VecDeque<(u64, Place, u32)>,
+    /// When a full disk was looked at last.
+    tried_at: Wall,
     /// The committer has nothing to write, and the log says so.
     is_idle: bool,
 }
@@ -100,6 +104,7 @@ impl<D: Disk> Committer<D> {
             last_checkpoint: 0,
             is_writing: false,
             to_copy: VecDeque::new(),
+            tried_at: 0,
             is_idle: false,
         }
     }
@@ -150,6 +155,10 @@ impl<D: Disk> Committer<D> {
         }
         self.since_checkpoint += batch.records.len() as u64;
         self.stage.give_back(batch.records);
+        if wall.abs_diff(self.tried_at) > TRIED {
+            self.tried_at = wall;
+            self.segments.try_again();
+        }
         self.tidy();
         Ok(())
     }
