@@ -2,9 +2,8 @@
 
 use crate::broker_handle::Reply;
 use aldis_broker::{Bodies, Broker};
-use aldis_session::{Counters, Journal, Memory, Publication, Rights, Stamp};
+use aldis_session::{Counters, Journal, Rights};
 use aldis_store::{Fold, Log, OpenError, Put, Wall};
-use bytes::Bytes;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -72,7 +71,7 @@ impl KeptState {
         let mut broker = broker.recording_in(Arc::clone(&journal));
         let mut known: Bodies = HashMap::new();
         bodies(&mut |put| {
-            let publication = publication(put, &journal).counted(counters);
+            let publication = journal.publication(put).counted(counters);
             known.insert(put.message, Arc::new(publication));
         })?;
         broker.restore(&fold, &known, rights, now);
@@ -85,18 +84,4 @@ impl KeptState {
 pub(crate) fn wall_now() -> Wall {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(Wall::MAX)
-}
-
-fn publication(put: &Put<'_>, journal: &Journal) -> Publication {
-    Publication {
-        topic: Arc::from(put.topic),
-        payload: Bytes::copy_from_slice(put.payload),
-        properties: Bytes::copy_from_slice(put.properties),
-        qos: put.qos,
-        retain: put.retain,
-        expires_at: put.expires_at.and_then(|at| journal.instant(at)),
-        publisher: put.publisher.map(Arc::from),
-        memory: Memory::default(),
-        stamp: Stamp::known(put.message),
-    }
 }

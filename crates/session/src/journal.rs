@@ -4,9 +4,12 @@
 //! runs the broker calls [`Journal::released`] after each commit. What a session does then is its own affair
 //! ([`Session::committed`]).
 
+use crate::memory::Memory;
 use crate::publication::Publication;
 use crate::session::Session;
+use crate::stamp::Stamp;
 use aldis_store::{Condition, Gate, Log, MemoryLog, Origin, Put, Record, Sequence, Wall};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
@@ -108,6 +111,22 @@ impl Journal {
     pub fn instant(&self, at: Wall) -> Option<Instant> {
         let (instant, wall) = self.anchor;
         instant.checked_add(Duration::from_millis(at.saturating_sub(wall)))
+    }
+
+    /// The message in a record that a start has read.
+    #[must_use]
+    pub fn publication(&self, put: &Put<'_>) -> Publication {
+        Publication {
+            topic: Arc::from(put.topic),
+            payload: Bytes::copy_from_slice(put.payload),
+            properties: Bytes::copy_from_slice(put.properties),
+            qos: put.qos,
+            retain: put.retain,
+            expires_at: put.expires_at.and_then(|at| self.instant(at)),
+            publisher: put.publisher.map(Arc::from),
+            memory: Memory::default(),
+            stamp: Stamp::known(put.message),
+        }
     }
 
     /// The body of a message is recorded; from when on it is durable.

@@ -186,8 +186,8 @@ impl Outbound {
     /// Whether another QoS 1 or 2 message gets a place in the window at least, behind some that wait to be sent
     /// until they are durable.
     fn has_room_behind(&self, bench: &Workbench) -> bool {
-        let behind = self.terms.lasting && bench.journal.keeps() && self.resend.is_some();
-        self.has_room() || (behind && self.has_place(self.window.in_use()))
+        let stands_behind = || self.resend.is_some() && self.terms.lasting && bench.journal.keeps();
+        self.has_room() || (stands_behind() && self.has_place(self.window.in_use()))
     }
 
     /// Whether the window has a place, if so many of its exchanges take from the receive maximum.

@@ -238,7 +238,8 @@ impl Outbox {
         if connection != self.connection || !self.is_writable() || answers.is_empty() {
             return false;
         }
-        let is_durable = after <= bench.journal.committed() || planted!(AcknowledgedBeforeCommit);
+        let is_durable =
+            after == 0 || after <= bench.journal.committed() || planted!(AcknowledgedBeforeCommit);
         if !is_durable || self.outbound.has_parked() {
             self.outbound.park(after, answers, bench);
             self.outbound.release_parked(&mut self.bytes, bench);

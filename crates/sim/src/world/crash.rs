@@ -11,9 +11,8 @@ use crate::store::{self, Found, Store};
 use crate::watch::Fact;
 use aldis_broker::{Bodies, Broker};
 use aldis_packet::ReasonCode;
-use aldis_session::{Counters, Farewell, Journal, Limits, Memory, Publication, Rights, Session, Stamp};
-use aldis_store::{Condition, Cut, Log, OpenError, Put, Record};
-use bytes::Bytes;
+use aldis_session::{Counters, Farewell, Limits, Rights, Session};
+use aldis_store::{Condition, Cut, Log, OpenError, Record};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,25 +34,11 @@ pub(super) fn begin(
     let mut broker = broker.recording_in(Arc::clone(&journal));
     let puts = bodies.iter().filter_map(|record| store::put(record));
     let bodies: Bodies =
-        puts.map(|put| (put.message, Arc::new(publication(&put, &journal).counted(&counters)))).collect();
+        puts.map(|put| (put.message, Arc::new(journal.publication(&put).counted(&counters)))).collect();
     broker.restore(&fold, &bodies, Some(rights), instant);
     let lights = lights(&broker, counters, journal);
     let log = Arc::clone(&store.stage) as Arc<dyn Log>;
     Ok((store, lights, BrokerTask::new(broker, log), cut))
-}
-
-fn publication(put: &Put<'_>, journal: &Journal) -> Publication {
-    Publication {
-        topic: Arc::from(put.topic),
-        payload: Bytes::copy_from_slice(put.payload),
-        properties: Bytes::copy_from_slice(put.properties),
-        qos: put.qos,
-        retain: put.retain,
-        expires_at: put.expires_at.and_then(|at| journal.instant(at)),
-        publisher: put.publisher.map(Arc::from),
-        memory: Memory::default(),
-        stamp: Stamp::known(put.message),
-    }
 }
 
 /// Whose session it is, and its number.
