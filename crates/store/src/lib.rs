@@ -5,6 +5,8 @@
 //! * [`Fold`]: the state that records make, which a start begins with.
 //! * [`Log`]: where records go, and how far they are durable; [`MemoryLog`] keeps nothing.
 //! * [`Gate`]: answers that wait until the records they stand for are durable.
+//! * [`Stage`]: where records gather, and [`Committer`]: who writes them, makes them durable and keeps the log short.
+//! * [`SegmentLog`]: the log on a [`Disk`], of which [`FileDisk`] is the one of the operating system.
 //! * [`frame`]: how records lie on disk, and [`scan`]: where a log on disk ends after a crash.
 
 mod codec;
