@@ -120,9 +120,10 @@ impl<R> Broker<R> {
             remains.settle(MESSAGES_A_STEP, ledger, &mut self.bench)
         };
         let mut by_group: BTreeMap<u64, (Arc<Group>, Vec<_>)> = BTreeMap::new();
-        for GivenBack { group, publication, number } in given_back {
-            let (_, publications) = by_group.entry(group.number).or_insert_with(|| (group, Vec::new()));
-            publications.push((number, publication));
+        for GivenBack { share, publication } in given_back {
+            let group = by_group.entry(share.group.number);
+            let (_, publications) = group.or_insert_with(|| (share.group, Vec::new()));
+            publications.push((share.number, publication));
         }
         for (group, publications) in by_group.into_values() {
             group.take_back(publications, &mut self.bench);

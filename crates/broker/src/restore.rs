@@ -11,13 +11,13 @@ use crate::subscription_list::SubscriptionList;
 use crate::timers::Timer;
 use aldis_packet::{ProtocolVersion, Will};
 use aldis_session::{
-    ClientTerms, Delivery, Identity, Memory, Outbound, Publication, Rights, Session, Subscription,
-    SubscriptionIds, Terms,
+    ClientTerms, Delivery, Group, Identity, Memory, Outbound, Publication, Rights, Session, Share,
+    Subscription, SubscriptionIds, Terms,
 };
 use aldis_store::{DeliveryState, Fold, OwedWill, SessionState, WillState};
 use aldis_topic::TopicFilter;
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,12 +27,16 @@ const ANY_LEVELS: usize = usize::MAX;
 /// The messages that a fold refers to, by their number.
 pub type Bodies = HashMap<u64, Arc<Publication>>;
 
+/// Shared subscriptions by their number.
+type Groups = BTreeMap<u64, Arc<Group>>;
+
 impl<R> Broker<R> {
     /// Takes over what the log knows. To be called before any command; `bodies` are all messages that `fold` refers
     /// to.
     pub fn restore(&mut self, fold: &Fold, bodies: &Bodies, rights: Option<&Arc<dyn Rights>>, now: Instant) {
         self.bench.begin(now, false);
         self.numbers = self.numbers.max(fold.last_session);
+        let groups = self.restore_groups(fold, bodies);
         for (topic, message) in &fold.retained {
             if let Some(publication) = bodies.get(message).filter(|publication| *publication.topic == **topic)
             {
@@ -41,7 +45,7 @@ impl<R> Broker<R> {
             }
         }
         for (number, state) in &fold.sessions {
-            self.restore_session(*number, state, bodies, rights);
+            self.restore_session(*number, state, (bodies, &groups), rights);
         }
         for OwedWill { client_id, user_name, will } in fold.wills.values() {
             let identity = identity(client_id, user_name.as_deref(), rights);
@@ -54,13 +58,13 @@ impl<R> Broker<R> {
         &mut self,
         number: u64,
         state: &SessionState,
-        bodies: &Bodies,
+        found: (&Bodies, &Groups),
         rights: Option<&Arc<dyn Rights>>,
     ) {
         let identity = identity(&state.client_id, state.user_name.as_deref(), rights);
         let mut outbound = Outbound::new(identity.clone(), TERMS, Arc::clone(&self.limits));
         let deliveries = state.deliveries.iter().filter_map(|(number, state)| {
-            let delivery = delivery(*number, state, bodies)?;
+            let delivery = delivery(*number, state, found)?;
             Some((delivery, state.standing))
         });
         outbound.restore(deliveries, (state.last_number, state.next_slot), &mut self.bench);
@@ -86,6 +90,22 @@ impl<R> Broker<R> {
         add(&self.population.sessions);
         self.restore_subscriptions(&session, state);
         self.restore_times(number, state);
+    }
+
+    /// Shared subscriptions with what waits in them; their members come with their sessions.
+    fn restore_groups(&mut self, fold: &Fold, bodies: &Bodies) -> Groups {
+        let mut groups = Groups::new();
+        for (number, state) in &fold.groups {
+            let filter: Arc<str> = Arc::from(&*state.filter);
+            let limits = Arc::clone(&self.limits);
+            let group = Arc::new(Group::new(*number, Arc::clone(&filter), limits, &self.counters));
+            let body = |message| bodies.get(message).map(Arc::clone);
+            let waiting = state.queue.iter().filter_map(|(place, message)| Some((*place, body(message)?)));
+            group.restore(waiting, state.last, &mut self.bench);
+            self.groups.insert(filter, Arc::clone(&group));
+            groups.insert(*number, group);
+        }
+        groups
     }
 
     fn restore_subscriptions(&mut self, session: &Arc<Session>, state: &SessionState) {
@@ -173,10 +193,14 @@ fn identity(client_id: &str, user_name: Option<&str>, rights: Option<&Arc<dyn Ri
     Identity { client_id: Arc::from(client_id), user_name: user_name.map(Arc::from), rights: rights.cloned() }
 }
 
-fn delivery(number: u64, state: &DeliveryState, bodies: &Bodies) -> Option<Delivery> {
+fn delivery(number: u64, state: &DeliveryState, (bodies, groups): (&Bodies, &Groups)) -> Option<Delivery> {
     let mut ids = SubscriptionIds::None;
     state.ids.iter().flatten().for_each(|id| ids.add(*id));
     let publication = Arc::clone(bodies.get(&state.message)?);
-    let terms = Terms { qos: state.qos, retain: state.retain, ids, group: None };
+    let share = state.share.as_deref().and_then(|place| {
+        let group = Arc::clone(groups.get(&place.group)?);
+        Some(Share { group, number: place.number })
+    });
+    let terms = Terms { qos: state.qos, retain: state.retain, ids, share };
     Some(Delivery { publication, terms, number })
 }

@@ -194,7 +194,8 @@ impl<R> Broker<R> {
         subscription: &Arc<Subscription>,
     ) -> Option<Arc<Group>> {
         let (group, is_new) = match self.groups.get(filter.text()) {
-            Some(group) => (Arc::clone(group), false),
+            // What a start found has no member at first.
+            Some(group) => (Arc::clone(group), !group.has_members()),
             None => {
                 let number = self.next_number();
                 let (text, limits) = (Arc::clone(filter.text()), Arc::clone(&self.limits));

@@ -1,7 +1,7 @@
 //! One copy of a message for one subscriber, and what its subscriptions ask of it.
 
-use crate::group::Group;
 use crate::publication::{Offering, Publication};
+use crate::share::Share;
 use aldis_packet::QoS;
 use std::sync::Arc;
 
@@ -46,8 +46,8 @@ pub struct Terms {
     pub retain: bool,
     /// Subscription identifiers of the copy.
     pub ids: SubscriptionIds,
-    /// The shared subscription that chose this session, if one did.
-    pub group: Option<Arc<Group>>,
+    /// The place in the shared subscription that chose this session, if one did.
+    pub share: Option<Share>,
 }
 
 impl Terms {

@@ -20,13 +20,16 @@ use crate::remains::Discarded;
 use crate::rights::{Act, Identity};
 use crate::route::Subscription;
 use crate::session::Session;
+use crate::share::Share;
 use crate::workbench::Workbench;
 use aldis_packet::QoS;
+use aldis_store::Record;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::Instant;
 
 /// What it is to offer a message to a group, and to keep it there, in steps of work: several locks, each as
@@ -39,8 +42,6 @@ const VISITS: usize = 16;
 /// What a group with one member takes beside itself, roughly: its places in the tables of the Broker, of its
 /// members and of the routes.
 const PLACES: usize = 500;
-/// The first number in a queue: messages that come back from a member stand before it.
-const FIRST_NUMBER: u64 = 1 << 48;
 
 impl Waiting for Arc<Publication> {
     fn weight(&self) -> usize {
@@ -57,6 +58,8 @@ impl Waiting for Arc<Publication> {
 struct Member {
     subscription: Arc<Subscription>,
     online: bool,
+    /// Its session outlives its connection.
+    lasts: bool,
     /// How often the member said that it has room.
     freed: u64,
     /// Up to here it was shown what waits, and may not receive it; and how many had come back by then.
@@ -73,9 +76,8 @@ struct Inner {
     /// The member that was chosen last.
     last: u64,
     queue: Line<Arc<Publication>>,
-    /// The number given last at the end of the queue, and the lowest given at its front.
+    /// The number given last.
     numbers: u64,
-    front: u64,
     /// How many messages came back to the queue.
     returns: u64,
     /// Messages that members carry from the queue to their Outbox.
@@ -108,6 +110,10 @@ pub struct Group {
     limits: Arc<Limits>,
     /// What the group itself takes, whatever waits in it.
     _memory: Memory,
+    /// Members whose sessions outlive their connections. Changed under the lock.
+    lasting: AtomicUsize,
+    /// The log knows the group.
+    recorded: AtomicBool,
     // Held for nanoseconds; taken by publishers, members, and the Broker when membership changes.
     inner: Mutex<Inner>,
 }
@@ -121,14 +127,45 @@ impl Group {
             online: 0,
             last: 0,
             queue: Line::default(),
-            numbers: FIRST_NUMBER,
-            front: FIRST_NUMBER,
+            numbers: 0,
             returns: 0,
             in_transit: 0,
             ledger: Ledger::default(),
         };
         let _memory = Memory::of(size_of::<Group>() + filter.len() + PLACES, counters);
-        Group { number, filter, limits, _memory, inner: Mutex::new(inner) }
+        let (lasting, recorded) = (AtomicUsize::new(0), AtomicBool::new(false));
+        Group { number, filter, limits, _memory, lasting, recorded, inner: Mutex::new(inner) }
+    }
+
+    /// Puts back what a start found in the log: messages by their places, and the last place that was used.
+    pub fn restore(
+        &self,
+        waiting: impl IntoIterator<Item = (u64, Arc<Publication>)>,
+        last: u64,
+        bench: &mut Workbench,
+    ) {
+        self.set_recorded();
+        let mut inner = self.inner.lock();
+        inner.numbers = last;
+        for (number, publication) in waiting {
+            inner.offered(bench);
+            inner.waits(number, publication, bench);
+        }
+    }
+
+    /// Members whose sessions outlive their connections.
+    pub(crate) fn lasting(&self) -> usize {
+        self.lasting.load(Relaxed)
+    }
+
+    /// Whether the log knows the group.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.recorded.load(Acquire)
+    }
+
+    /// The log knows the group from here on.
+    pub(crate) fn set_recorded(&self) {
+        self.recorded.store(true, Release);
     }
 
     /// Whether a message would be recorded for one of the members.
@@ -145,8 +182,9 @@ impl Group {
         if inner.queue.is_empty() && inner.in_transit == 0 {
             for _ in 0..inner.members.len() {
                 let Some((subscription, freed)) = inner.choose() else { break };
+                let share = self.share(inner.next_number());
                 drop(inner);
-                let offered = subscription.session.offer_shared(&subscription, self, offering, bench);
+                let offered = subscription.session.offer_shared(&subscription, share, offering, bench);
                 if !matches!(offered, Offered::Full | Offered::NotConcerned) {
                     return;
                 }
@@ -185,7 +223,7 @@ impl Group {
     fn keep(&self, inner: &mut Inner, offering: &Offering<'_>, allowed: bool, bench: &mut Workbench) {
         inner.offered(bench);
         if inner.queue.len() >= self.limits.queue_messages || bench.memory_full {
-            inner.expire_waiting(LOOKS, bench);
+            self.expire(inner, LOOKS, bench);
         }
         let nobody = inner.members.is_empty() || (offering.qos == QoS::AtMostOnce && inner.online == 0);
         let reason = if nobody {
@@ -206,9 +244,16 @@ impl Group {
             return;
         }
         let publication = Arc::clone(offering.publication(bench.counters()));
-        inner.numbers += 1;
-        let number = inner.numbers;
+        let number = inner.next_number();
+        if offering.qos != QoS::AtMostOnce && self.is_kept(bench) {
+            self.record(number, &publication, bench);
+        }
         inner.waits(number, publication, bench);
+    }
+
+    /// A place in this group.
+    fn share(self: &Arc<Self>, number: u64) -> Share {
+        Share { group: Arc::clone(self), number }
     }
 
     /// The member of this session has room: it takes from the queue what it can send now.
@@ -234,7 +279,7 @@ impl Group {
         let identity = session.outbox.lock().outbound.identity.clone();
         for _ in 0..VISITS {
             let mut inner = self.inner.lock();
-            inner.expire_waiting(LOOKS, bench);
+            self.expire(&mut inner, LOOKS, bench);
             match inner.find(session.number, &identity) {
                 Found::Message(carried) => {
                     inner.leaves(&carried.publication, bench);
@@ -271,7 +316,7 @@ impl Group {
         let Carried { number, publication, subscription } = carried;
         let offering = Offering::of(&publication);
         let was_open = publication.stamp.open().is_some();
-        let offered = session.offer_shared(&subscription, self, &offering, bench);
+        let offered = session.offer_shared(&subscription, self.share(number), &offering, bench);
         bench.close_copy(&publication, was_open);
         let mut inner = self.inner.lock();
         inner.in_transit -= 1;
@@ -288,7 +333,26 @@ impl Group {
 
     /// Takes up to `count` messages out of the queue that expired in it; true if there may be more.
     pub fn expire_waiting(&self, count: usize, bench: &mut Workbench) -> bool {
-        self.inner.lock().expire_waiting(count, bench)
+        self.expire(&mut self.inner.lock(), count, bench)
+    }
+
+    /// Takes out what expired while it waited, up to `count` messages [MQTT-3.3.2-5]; true if there may be
+    /// more.
+    fn expire(&self, inner: &mut Inner, count: usize, bench: &mut Workbench) -> bool {
+        for _ in 0..count {
+            let Some((number, publication)) = inner.queue.take_expired(bench.now) else { return false };
+            self.record_done(number, &publication, bench);
+            inner.leaves(&publication, bench);
+            inner.offered(bench);
+            inner.ledger.expired += 1;
+            bench.tally.expired += 1;
+        }
+        true
+    }
+
+    /// Whether it has any member.
+    pub fn has_members(&self) -> bool {
+        !self.inner.lock().members.is_empty()
     }
 
     /// Messages that wait for a member.
@@ -321,11 +385,12 @@ impl Group {
     pub fn join(self: &Arc<Self>, subscription: &Arc<Subscription>) {
         let number = subscription.session.number;
         // A long SUBSCRIBE may come to its end after its connection.
-        let online = subscription.session.is_online();
+        let (online, lasts) = (subscription.session.is_online(), subscription.session.lasts());
         let mut inner = self.inner.lock();
         if let Entry::Vacant(place) = inner.members.entry(number) {
             let subscription = Arc::clone(subscription);
-            place.insert(Member { subscription, online, freed: 0, shown: 0, returns: 0 });
+            place.insert(Member { subscription, online, lasts, freed: 0, shown: 0, returns: 0 });
+            self.lasting.fetch_add(usize::from(lasts), Relaxed);
             inner.online += usize::from(online);
             inner.is_ready(number);
         }
@@ -337,10 +402,14 @@ impl Group {
     pub fn leave(self: &Arc<Self>, session: u64, bench: &mut Workbench) -> Option<Discarded> {
         let mut inner = self.inner.lock();
         inner.is_offline(session);
-        inner.members.remove(&session);
+        let left = inner.members.remove(&session);
+        self.lasting.fetch_sub(usize::from(left.is_some_and(|member| member.lasts)), Relaxed);
         if !inner.members.is_empty() {
             self.tell(inner, None);
             return None;
+        }
+        if self.is_recorded() {
+            bench.journal.append(&Record::GroupEnd { group: self.number });
         }
         let queue = std::mem::take(&mut inner.queue);
         let count = u32::try_from(queue.len()).unwrap_or(u32::MAX);
@@ -351,13 +420,16 @@ impl Group {
         Some(Discarded::of_group(queue))
     }
 
-    /// A member has a connection again: messages of QoS 0 wait for it, too.
-    pub fn online(&self, session: u64) {
+    /// A member has a connection again: messages of QoS 0 wait for it, too. `lasts` says whether its session
+    /// outlives this one.
+    pub fn online(&self, session: u64, lasts: bool) {
         let mut inner = self.inner.lock();
-        if let Some(member) = inner.members.get_mut(&session)
-            && !member.online
-        {
-            member.online = true;
+        let Some(member) = inner.members.get_mut(&session) else { return };
+        if std::mem::replace(&mut member.lasts, lasts) != lasts {
+            let more = if lasts { 1 } else { usize::MAX };
+            self.lasting.fetch_add(more, Relaxed);
+        }
+        if !std::mem::replace(&mut member.online, true) {
             inner.online += 1;
         }
     }
@@ -367,13 +439,6 @@ impl Group {
         let mut inner = self.inner.lock();
         inner.is_offline(session);
         self.tell(inner, None);
-    }
-
-    /// Places at the front for so many messages that will come back; answers the first of their numbers.
-    pub(crate) fn reserve(&self, count: usize) -> u64 {
-        let mut inner = self.inner.lock();
-        inner.front -= count as u64;
-        inner.front
     }
 
     /// Messages come back from a member whose session ended, each to the place of its number. With nobody
@@ -423,6 +488,11 @@ impl Inner {
             Some(publication) => Found::Message(Carried { number, publication, subscription }),
             None => Found::Nothing,
         }
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
     }
 
     fn is_ready(&mut self, session: u64) {
@@ -479,19 +549,6 @@ impl Inner {
     fn offered(&mut self, bench: &mut Workbench) {
         self.ledger.offered += 1;
         bench.tally.offered += 1;
-    }
-
-    /// Takes out what expired while it waited, up to `count` messages [MQTT-3.3.2-5]; true if there may be
-    /// more.
-    fn expire_waiting(&mut self, count: usize, bench: &mut Workbench) -> bool {
-        for _ in 0..count {
-            let Some(publication) = self.queue.take_expired(bench.now) else { return false };
-            self.leaves(&publication, bench);
-            self.offered(bench);
-            self.ledger.expired += 1;
-            bench.tally.expired += 1;
-        }
-        true
     }
 }
 

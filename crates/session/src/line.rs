@@ -128,9 +128,9 @@ impl<T: Waiting> Line<T> {
     }
 
     /// Takes a thing whose time has come.
-    pub(crate) fn take_expired(&mut self, now: Instant) -> Option<T> {
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Option<(u64, T)> {
         let (_, number) = self.expiring.first().copied().filter(|(at, _)| *at <= now)?;
-        self.take(number)
+        self.take(number).map(|thing| (number, thing))
     }
 
     /// Things and their numbers from `number` on, at most `count` of them, and where the next look begins;
@@ -208,7 +208,7 @@ mod tests {
         for number in 1..1_000 {
             line.put(number, Thing("goes", Some(now + Duration::from_secs(number))));
             assert!(line.take_expired(now).is_none());
-            assert_eq!(line.take_expired(now + Duration::from_secs(number)).unwrap().0, "goes");
+            assert_eq!(line.take_expired(now + Duration::from_secs(number)).unwrap().1.0, "goes");
             assert!(line.places.len() <= 2 + SPARE_PLACES, "{}", line.places.len());
         }
         line.put(2_000, Thing("last", None));

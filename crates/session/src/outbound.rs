@@ -163,7 +163,7 @@ impl Outbound {
     /// Frees the slot of an exchange that is over.
     pub(crate) fn free(&mut self, id: PacketId, bench: &mut Workbench) {
         let freed = self.window.free(id);
-        self.record_done(freed.number(), bench);
+        self.record_over(&freed, bench);
         bench.tally.in_flight -= 1;
         self.let_go_of(freed, bench);
     }
@@ -216,7 +216,7 @@ impl Outbound {
     /// Whether a message is kept while it is in flight. Who can never resume needs no copy to send again;
     /// a shared subscription does, to give the message to another member when this session ends.
     fn keeps(&self, terms: &Terms) -> bool {
-        self.terms.lasting || terms.group.is_some()
+        self.terms.lasting || terms.share.is_some()
     }
 
     /// Decides about one delivery and encodes it if it can leave now.
@@ -263,7 +263,13 @@ impl Outbound {
         if passage != Passage::Open || !self.has_room_for(&terms, bench) || self.queue.has_before(terms.qos) {
             return Offered::Full;
         }
-        self.offer(offering, terms, passage, bytes, bench)
+        let (qos, share) = (terms.qos, terms.share.clone());
+        let offered = self.offer(offering, terms, passage, bytes, bench);
+        let is_over = matches!(offered, Offered::Dropped(_) | Offered::Expired) || qos == QoS::AtMostOnce;
+        if let (true, Some(share), Some(publication)) = (is_over, share, offering.owned.get()) {
+            share.record_done(publication, bench);
+        }
+        offered
     }
 
     fn enqueue(&mut self, offering: &Offering<'_>, terms: Terms, bench: &mut Workbench) -> Offered {
@@ -349,7 +355,7 @@ impl Outbound {
         let is_recorded = self.records(qos, bench);
         let is_copy = terms.retain;
         let stands_behind = id.is_some() && self.resend.is_some();
-        let waits_for_disk = is_recorded && qos == QoS::ExactlyOnce;
+        let waits_for_disk = qos == QoS::ExactlyOnce && (is_recorded || is_known(&terms, offering));
         let leaves = !stands_behind && !waits_for_disk;
         if leaves && !self.encode(offering, &terms, id, false, bytes, bench) {
             self.record_done(number, bench);
@@ -371,6 +377,8 @@ impl Outbound {
                 after = self.record_sent(number, qos, next, bench);
             } else if is_recorded {
                 (kept.number, after) = self.record_queued(&kept.publication, &kept.terms, Some(next), bench);
+            } else if kept.terms.share.is_some() {
+                after = self.record_held(kept, bench);
             }
         }
         self.window.push(Published { qos, kept, sent: leaves, after });
@@ -542,6 +550,11 @@ impl Outbound {
         self.resend = next;
         Sent::Yes
     }
+}
+
+/// Whether the log may know a message at its place in a shared subscription.
+fn is_known(terms: &Terms, offering: &Offering<'_>) -> bool {
+    terms.share.as_ref().is_some_and(|share| share.is_known(offering.owned.get()))
 }
 
 /// What became of a slot that was to be sent.

@@ -124,7 +124,9 @@ impl Queue {
 
     /// Takes a delivery whose message has expired.
     pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Delivery> {
-        self.take(|lines| lines.qos0.take_expired(now).or_else(|| lines.others.take_expired(now)))
+        let taken =
+            self.take(|lines| lines.qos0.take_expired(now).or_else(|| lines.others.take_expired(now)));
+        taken.map(|(_, delivery)| delivery)
     }
 
     /// Takes all of the QoS 0 line at once.

@@ -8,6 +8,7 @@ use crate::outbound::Outbound;
 use crate::publication::Publication;
 use crate::segments::Segments;
 use crate::session::Session;
+use crate::share::Share;
 use crate::window::{Published, Slot};
 use crate::workbench::Workbench;
 use aldis_packet::QoS;
@@ -50,6 +51,9 @@ impl Outbound {
         self.recording.deliveries += 1;
         let number = self.recording.deliveries;
         bench.has_recorded();
+        if let Some(share) = &terms.share {
+            share.group.introduce(bench);
+        }
         let message = publication.stamp.number(|| bench.journal.next_message());
         let after = bench.journal.append(&Record::Queue(Queue {
             session: self.recording.session,
@@ -59,6 +63,7 @@ impl Outbound {
             retain: terms.retain,
             ids: Cow::Borrowed(terms.ids.as_slice()),
             slot,
+            share: terms.share.as_ref().map(Share::place),
         }));
         // It leaves when its message is durable, which whoever delivers it records next, if it is not recorded yet.
         if terms.qos == QoS::ExactlyOnce && publication.stamp.open().is_some() {
@@ -92,6 +97,32 @@ impl Outbound {
     pub(crate) fn record_done(&self, number: u64, bench: &Workbench) {
         if number != 0 {
             bench.journal.append(&Record::Done { session: self.recording.session, number });
+        }
+    }
+
+    /// A message of a shared subscription is with a session that is not kept: at QoS 1 it has its place in the log until
+    /// it is acknowledged. At QoS 2 it is sent when it has none any more.
+    pub(crate) fn record_held(&self, kept: &Delivery, bench: &mut Workbench) -> Sequence {
+        let Some(share) = &kept.terms.share else { return 0 };
+        if kept.terms.qos == QoS::AtLeastOnce {
+            share.record_held(&kept.publication, bench);
+            return 0;
+        }
+        let after = share.record_done(&kept.publication, bench);
+        if after != 0 {
+            bench.waits_for(after, &self.recording.me);
+        }
+        after
+    }
+
+    /// Records that the session is done with what a slot of its window stood for.
+    pub(crate) fn record_over(&self, slot: &Slot, bench: &Workbench) {
+        self.record_done(slot.number(), bench);
+        if let Slot::Published(Published { qos: QoS::AtLeastOnce, kept: Some(kept), .. }) = slot
+            && kept.number == 0
+            && let Some(share) = &kept.terms.share
+        {
+            share.record_done(&kept.publication, bench);
         }
     }
 

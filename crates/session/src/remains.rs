@@ -2,29 +2,26 @@
 //! counted, or given back to a shared subscription.
 //!
 //! There may be a hundred thousand of them, so they are taken out of the Outbox at once and seen to in
-//! steps, the oldest first. What is given back goes to the front of its group: places for all of it are
-//! reserved when the first one goes.
+//! steps, the oldest first. What is given back goes to the place in its group that it came from.
 
 use crate::counters::{DropReason, Ledger};
 use crate::delivery::Delivery;
-use crate::group::Group;
 use crate::line::Line;
 use crate::publication::Publication;
 use crate::queue::Queue;
+use crate::share::Share;
 use crate::window::{Published, Slot};
 use crate::workbench::Workbench;
 use aldis_packet::QoS;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A message that a session which ended gives back to its shared subscription.
 pub struct GivenBack {
-    /// The shared subscription.
-    pub group: Arc<Group>,
+    /// The shared subscription, and its place there.
+    pub share: Share,
     /// The message.
     pub publication: Arc<Publication>,
-    /// Its place there.
-    pub number: u64,
 }
 
 /// Messages of a session that ended.
@@ -32,13 +29,11 @@ pub struct GivenBack {
 pub struct Remains {
     in_flight: VecDeque<Slot>,
     queue: Queue,
-    /// The next place at the front of each group, by its number.
-    places: BTreeMap<u64, u64>,
 }
 
 impl Remains {
     pub(crate) fn new(in_flight: VecDeque<Slot>, queue: Queue) -> Remains {
-        Remains { in_flight, queue, places: BTreeMap::new() }
+        Remains { in_flight, queue }
     }
 
     /// Whether nothing is left to be seen to.
@@ -64,20 +59,16 @@ impl Remains {
                     Some(delivery)
                 }
             };
-            match back.and_then(|back| Some((back.terms.group?, back.publication))) {
+            match back.and_then(|back| Some((back.terms.share?, back.publication))) {
                 None => ledger.drop_delivery(reason, 1, &mut bench.tally),
                 Some(_) if planted!(SharedForgotten) => {
                     ledger.completed += 1;
                     bench.tally.completed += 1;
                 }
-                Some((group, publication)) => {
+                Some((share, publication)) => {
                     ledger.offered -= 1;
                     bench.tally.offered -= 1;
-                    let most = 1 + self.in_flight.len() + self.queue.len();
-                    let next = self.places.entry(group.number).or_insert_with(|| group.reserve(most));
-                    let number = *next;
-                    *next += 1;
-                    given_back.push(GivenBack { group, publication, number });
+                    given_back.push(GivenBack { share, publication });
                 }
             }
         }

@@ -143,7 +143,7 @@ impl Outbox {
         if let Some(id) = options.subscription_id {
             ids.add(id);
         }
-        let terms = Terms { qos, retain: true, ids, group: None };
+        let terms = Terms { qos, retain: true, ids, share: None };
         let offering = Offering { retain: true, ..Offering::of(publication) };
         let was_open = publication.stamp.open().is_some();
         let (offered, dirty) = self.offer(&offering, terms, true, bench);

@@ -10,6 +10,7 @@ use crate::outbound::Offered;
 use crate::publication::Offering;
 use crate::rights::Act;
 use crate::session::Session;
+use crate::share::Share;
 use crate::workbench::Workbench;
 use aldis_packet::{QoS, SubscriptionOptions};
 use aldis_topic::TopicFilter;
@@ -146,7 +147,7 @@ impl Subscription {
     /// Whether a message would be recorded for this subscription.
     pub(crate) fn is_lasting(&self, offering: &Offering<'_>) -> bool {
         let qos = self.options().qos.min(offering.qos);
-        qos != QoS::AtMostOnce && self.session.outbox.lock().outbound.terms.lasting
+        qos != QoS::AtMostOnce && self.session.lasts()
     }
 
     /// Ends it: a publisher that resolved its route a moment ago adds nothing more [MQTT-3.10.4-2], and
@@ -289,7 +290,7 @@ fn terms(
         let qos = options.qos.min(offering.qos);
         let retain = offering.retain && options.retain_as_published;
         let terms =
-            terms.get_or_insert_with(|| Terms { qos, retain, ids: SubscriptionIds::None, group: None });
+            terms.get_or_insert_with(|| Terms { qos, retain, ids: SubscriptionIds::None, share: None });
         terms.qos = terms.qos.max(qos);
         terms.retain |= retain;
         if let Some(id) = options.subscription_id {
@@ -317,13 +318,13 @@ impl Session {
     pub fn offer_shared(
         self: &Arc<Self>,
         subscription: &Arc<Subscription>,
-        group: &Arc<Group>,
+        share: Share,
         offering: &Offering<'_>,
         bench: &mut Workbench,
     ) -> Offered {
         bench.works(1);
         let asks = |client_id: &_| terms(std::slice::from_ref(subscription), offering, client_id);
-        self.offer_for(asks, offering, Some(group), bench)
+        self.offer_for(asks, offering, Some(share), bench)
     }
 
     #[inline]
@@ -331,7 +332,7 @@ impl Session {
         self: &Arc<Self>,
         asks: impl FnOnce(&Arc<str>) -> Option<Terms>,
         offering: &Offering<'_>,
-        group: Option<&Arc<Group>>,
+        share: Option<Share>,
         bench: &mut Workbench,
     ) -> Offered {
         let mut outbox = self.outbox.lock();
@@ -339,16 +340,17 @@ impl Session {
             return Offered::NotConcerned;
         };
         if !outbox.outbound.identity.may(Act::Receive, offering.topic) && !planted!(RightsNotAsked) {
-            if group.is_some() {
+            if share.is_some() {
                 return Offered::NotConcerned;
             }
             outbox.outbound.ledger.offered += 1;
             bench.tally.offered += 1;
             return outbox.outbound.drop_one(DropReason::NotAuthorized, bench);
         }
-        terms.group = group.cloned();
+        let group = share.as_ref().map(|share| Arc::clone(&share.group));
+        terms.share = share;
         let (offered, dirty) = outbox.offer(offering, terms, group.is_some(), bench);
-        if let (Offered::Full, Some(group)) = (offered, group) {
+        if let (Offered::Full, Some(group)) = (offered, &group) {
             // The group waits for a word as soon as there is room.
             outbox.refused();
             outbox.work_for(group);

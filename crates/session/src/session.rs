@@ -65,8 +65,9 @@ impl Session {
             bench.owe(self);
         }
         self.inbound.lock().connection_begins(bench.counters());
+        let lasts = self.lasts();
         for group in self.groups() {
-            group.online(self.number);
+            group.online(self.number, lasts);
             self.outbox.lock().work_for(&group);
         }
         self.pull_from_groups(bench);
@@ -86,6 +87,11 @@ impl Session {
             let Some(group) = self.outbox.lock().next_group() else { return };
             group.pull(self, bench);
         }
+    }
+
+    /// Whether the session outlives its connection.
+    pub(crate) fn lasts(&self) -> bool {
+        self.outbox.lock().outbound.terms.lasting
     }
 
     /// Whether a connection is attached.

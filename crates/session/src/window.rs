@@ -53,6 +53,8 @@ impl Published {
             Some(kept) if kept.number != 0 && self.qos == QoS::ExactlyOnce => {
                 self.after.max(kept.publication.stamp.after())
             }
+            // Of a shared subscription: its place there is given up.
+            Some(_) if self.qos == QoS::ExactlyOnce => self.after,
             _ => 0,
         }
     }

@@ -209,7 +209,7 @@ fn an_unknown_pubrec_is_answered_with_0x92() {
 
 #[test]
 fn the_queue_has_limits_and_every_drop_has_a_reason() {
-    let terms = Terms { qos: QOS1, retain: false, ids: SubscriptionIds::None, group: None };
+    let terms = Terms { qos: QOS1, retain: false, ids: SubscriptionIds::None, share: None };
     let weight = publication("topic/name", "m", QOS1).weight() + terms.place();
     for (messages, bytes, fit) in
         [(3, usize::MAX / 2, 3), (100, 2 * weight, 2), (100, 2 * weight + weight - 1, 2)]

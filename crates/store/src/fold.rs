@@ -4,7 +4,11 @@
 //! what is committed, so that a checkpoint can be made of it at any moment ([`Fold::save`]); after a start it is what
 //! the Broker is rebuilt from. A record about a session that is gone changes nothing.
 
-use crate::record::{Origin, Put, Queue, Record, Wall, WillRecord};
+mod groups;
+
+pub use groups::GroupState;
+
+use crate::record::{Origin, Put, Queue, Record, SharePlace, Wall, WillRecord};
 use crate::scan::Place;
 use aldis_packet::{PacketId, QoS, SubscriptionOptions};
 use std::borrow::Cow;
@@ -108,6 +112,8 @@ pub struct DeliveryState {
     pub retain: bool,
     /// Subscription identifiers of this copy.
     pub ids: Option<Box<[u32]>>,
+    /// Its place in the shared subscription that it came from.
+    pub share: Option<Box<SharePlace>>,
 }
 
 /// What is kept of a session.
@@ -149,6 +155,8 @@ struct Message {
 pub struct Fold {
     /// Sessions by their number.
     pub sessions: BTreeMap<u64, SessionState>,
+    /// Shared subscriptions by their number.
+    pub groups: BTreeMap<u64, GroupState>,
     /// Wills that are owed, by their number.
     pub wills: BTreeMap<u64, OwedWill>,
     /// The message that is retained for each topic.
@@ -161,7 +169,7 @@ pub struct Fold {
     live: BTreeMap<u64, u64>,
     /// The latest wall-clock time in the log.
     pub clock: Wall,
-    /// The last number of a session or a will.
+    /// The last number of a session, a will or a shared subscription.
     pub last_session: u64,
     /// The last number of a message.
     pub last_message: u64,
@@ -249,6 +257,12 @@ impl Fold {
                 if let Some(done) = state.and_then(|state| state.deliveries.remove(number)) {
                     self.let_go(done.message);
                 }
+            }
+            Record::Group { .. }
+            | Record::Share { .. }
+            | Record::ShareDone { .. }
+            | Record::GroupEnd { .. } => {
+                self.of_group(record);
             }
             Record::WillSent { will } => drop(self.wills.remove(will)),
             Record::Owed { client_id, user_name, will } => {
@@ -338,26 +352,34 @@ impl Fold {
     fn end(&mut self, session: u64) {
         let Some(ended) = self.sessions.remove(&session) else { return };
         for delivery in ended.deliveries.into_values() {
+            if let Some(place) = delivery.share.as_deref().filter(|_| delivery.goes_back()) {
+                self.share(*place, delivery.message);
+            }
             self.let_go(delivery.message);
         }
     }
 
     fn queue(&mut self, queue: &Queue<'_>) {
         self.last_message = self.last_message.max(queue.message);
-        let Some(state) = self.sessions.get_mut(&queue.session) else { return };
-        state.last_number = state.last_number.max(queue.number);
-        let standing = match queue.slot {
-            None => Standing::Queued,
-            Some(slot) => {
-                state.next_slot = state.next_slot.max(slot + 1);
-                Standing::Sent(slot)
-            }
-        };
+        let standing = queue.slot.map_or(Standing::Queued, Standing::Sent);
         let ids = (!queue.ids.is_empty()).then(|| Box::from(&*queue.ids));
         let (message, qos, retain) = (queue.message, queue.qos, queue.retain);
-        let new = DeliveryState { message, standing, qos, retain, ids };
-        if state.deliveries.insert(queue.number, new).is_none() {
-            self.refer_to(queue.message);
+        let new = DeliveryState { message, standing, qos, retain, ids, share: queue.share.map(Box::new) };
+        let waited = queue.share.and_then(|place| self.take_share(place));
+        match (self.sessions.get_mut(&queue.session), queue.share) {
+            (Some(state), _) => {
+                state.last_number = state.last_number.max(queue.number);
+                state.next_slot = state.next_slot.max(queue.slot.map_or(0, |slot| slot + 1));
+                if state.deliveries.insert(queue.number, new).is_none() {
+                    self.refer_to(message);
+                }
+            }
+            // The session ended meanwhile, and gives it back.
+            (None, Some(place)) if new.goes_back() => self.share(place, message),
+            (None, _) => {}
+        }
+        if let Some(waited) = waited {
+            self.let_go(waited);
         }
     }
 
@@ -447,6 +469,7 @@ impl Fold {
 
     /// A life of the broker is over: what it had not closed never happened.
     pub fn forget_open(&mut self) {
+        self.end_deserted_groups();
         self.retains.clear();
         let open = self.messages.iter().filter(|(_, message)| message.length == 0);
         let open: HashSet<u64> = open.map(|(number, _)| *number).collect();
@@ -456,6 +479,9 @@ impl Fold {
         self.messages.retain(|_, message| message.length > 0);
         for state in self.sessions.values_mut() {
             state.deliveries.retain(|_, delivery| !open.contains(&delivery.message));
+        }
+        for group in self.groups.values_mut() {
+            group.queue.retain(|_, message| !open.contains(message));
         }
     }
 
@@ -468,6 +494,9 @@ impl Fold {
                 let (segment, offset) = (place.segment, place.offset as u64);
                 Record::Located { message: *message, segment, offset, length: *length }.encode(out);
             }
+        }
+        for (number, state) in &self.groups {
+            state.save(*number, out);
         }
         for (number, state) in &self.sessions {
             state.save(*number, out);
@@ -514,14 +543,15 @@ impl SessionState {
             Record::Held { session, packet_id: *packet_id }.encode(out);
         }
         for (number, delivery) in &self.deliveries {
-            let (number, DeliveryState { message, standing, qos, retain, ids }) = (*number, delivery);
+            let (number, DeliveryState { message, standing, qos, retain, ids, share }) = (*number, delivery);
             let slot = match standing {
                 Standing::Queued => None,
                 Standing::Sent(slot) | Standing::Received(slot) => Some(*slot),
             };
             let (message, qos, retain) = (*message, *qos, *retain);
             let ids = Cow::Borrowed(ids.as_deref().unwrap_or_default());
-            Record::Queue(Queue { session, number, message, qos, retain, ids, slot }).encode(out);
+            let share = share.as_deref().copied();
+            Record::Queue(Queue { session, number, message, qos, retain, ids, slot, share }).encode(out);
             if let Standing::Received(_) = standing {
                 Record::Received { session, number }.encode(out);
             }

@@ -6,7 +6,7 @@
 //! session that is gone.
 //!
 //! A message is several records. Each of its *targets* is recorded by whoever owns the target ([`Record::Queue`],
-//! [`Record::Retain`]), the last one is its [`Record::Put`], which holds its body and closes it: targets of a message
+//! [`Record::Share`], [`Record::Retain`]), the last one is its [`Record::Put`], which holds its body and closes it: targets of a message
 //! that was never closed count for nothing. So the message, where it goes and the packet identifier that its publisher
 //! used are there together or not at all, and whoever delivers needs to know one target at a time.
 
@@ -96,6 +96,18 @@ pub struct Queue<'a> {
     pub ids: Cow<'a, [u32]>,
     /// Slot of the in-flight window that it was given at once.
     pub slot: Option<u64>,
+    /// The shared subscription that chose the session, and its place there: it leaves that place, and goes back to it if
+    /// the session ends before it had it.
+    pub share: Option<SharePlace>,
+}
+
+/// A place in the queue of a shared subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharePlace {
+    /// Number of the shared subscription.
+    pub group: u64,
+    /// SharePlace in the order of what it receives; never used again in it.
+    pub number: u64,
 }
 
 /// One change of durable state, borrowed from where it happens.
@@ -167,6 +179,32 @@ pub enum Record<'a> {
         topic: &'a str,
         /// Whether it removes what is retained.
         removes: bool,
+    },
+    /// A shared subscription, before anything that names it.
+    Group {
+        /// Its number, never used again.
+        group: u64,
+        /// The filter as its members wrote it, `$share/name/` included.
+        filter: &'a str,
+        /// The last place that was used in it.
+        last: u64,
+    },
+    /// A target of a message: it waits in a shared subscription, or is with a member whose session is not kept.
+    Share {
+        /// Where.
+        place: SharePlace,
+        /// Number of the message.
+        message: u64,
+    },
+    /// A shared subscription is done with a message, for all of its members.
+    ShareDone {
+        /// Where it waited.
+        place: SharePlace,
+    },
+    /// A shared subscription has no member left: what waits there is void.
+    GroupEnd {
+        /// Its number.
+        group: u64,
     },
     /// A message with its body; it closes the message.
     Put(Put<'a>),

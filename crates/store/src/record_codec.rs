@@ -1,7 +1,7 @@
 //! Records as bytes: a length, a byte that says which record it is, its fields in the order of their declaration.
 
 use crate::codec::{Rest, put_bytes, put_number, put_option};
-use crate::record::{Origin, Put, Queue, Record, WillRecord};
+use crate::record::{Origin, Put, Queue, Record, SharePlace, WillRecord};
 use aldis_packet::{PacketId, QoS, RetainHandling, SubscriptionOptions};
 use crc32c::crc32c;
 
@@ -30,12 +30,17 @@ mod kind {
     pub(super) const HELD: u8 = 19;
     pub(super) const USED: u8 = 20;
     pub(super) const NUMBERS: u8 = 21;
+    pub(super) const GROUP: u8 = 24;
+    pub(super) const SHARE: u8 = 25;
+    pub(super) const SHARE_DONE: u8 = 26;
+    pub(super) const GROUP_END: u8 = 27;
 }
 
 const QOS: u8 = 3;
 const RETAIN: u8 = 4;
 const HAS_IDS: u8 = 8;
 const HAS_SLOT: u8 = 16;
+const HAS_SHARE: u8 = 32;
 const NO_LOCAL: u8 = 8;
 const AS_PUBLISHED: u8 = 16;
 const HANDLING: u32 = 5;
@@ -90,6 +95,15 @@ impl Record<'_> {
                 put_bytes(topic.as_bytes(), out);
                 out.push((*removes).into());
             }
+            Record::Group { group, filter, last } => {
+                filtered(kind::GROUP, *group, filter, out);
+                put_number(*last, out);
+            }
+            Record::Share { place, message } => {
+                numbers_of(kind::SHARE, &[place.group, place.number, *message], out);
+            }
+            Record::ShareDone { place } => numbers_of(kind::SHARE_DONE, &[place.group, place.number], out),
+            Record::GroupEnd { group } => numbered(kind::GROUP_END, *group, out),
             Record::Put(put) => put_message(kind::PUT, put, out),
             Record::Unretain { topic } => {
                 out.push(kind::UNRETAIN);
@@ -170,6 +184,7 @@ fn put_queue(queue: &Queue<'_>, out: &mut Vec<u8>) {
     let mut flags = queue.qos as u8 | if queue.retain { RETAIN } else { 0 };
     flags |= if queue.ids.is_empty() { 0 } else { HAS_IDS };
     flags |= if queue.slot.is_some() { HAS_SLOT } else { 0 };
+    flags |= if queue.share.is_some() { HAS_SHARE } else { 0 };
     out.push(flags);
     if !queue.ids.is_empty() {
         put_number(queue.ids.len() as u64, out);
@@ -177,6 +192,10 @@ fn put_queue(queue: &Queue<'_>, out: &mut Vec<u8>) {
     }
     if let Some(slot) = queue.slot {
         put_number(slot, out);
+    }
+    if let Some(place) = queue.share {
+        put_number(place.group, out);
+        put_number(place.number, out);
     }
 }
 
@@ -247,6 +266,12 @@ fn fields_of<'a>(fields: &mut Rest<'a>) -> Option<Record<'a>> {
         kind::RETAIN => {
             Record::Retain { message: fields.number()?, topic: fields.text()?, removes: fields.byte()? != 0 }
         }
+        kind::GROUP => {
+            Record::Group { group: fields.number()?, filter: fields.text()?, last: fields.number()? }
+        }
+        kind::SHARE => Record::Share { place: place(fields)?, message: fields.number()? },
+        kind::SHARE_DONE => Record::ShareDone { place: place(fields)? },
+        kind::GROUP_END => Record::GroupEnd { group: fields.number()? },
         kind::PUT => Record::Put(message(fields)?),
         kind::UNRETAIN => Record::Unretain { topic: fields.text()? },
         kind::SENT => {
@@ -287,8 +312,13 @@ fn queue(fields: &mut Rest<'_>) -> Option<Queue<'static>> {
         }
     }
     let slot = if flags & HAS_SLOT != 0 { Some(fields.number()?) } else { None };
+    let share = if flags & HAS_SHARE != 0 { Some(place(fields)?) } else { None };
     let (qos, retain) = (QoS::from_u8(flags & QOS)?, flags & RETAIN != 0);
-    Some(Queue { session, number, message, qos, retain, ids: ids.into(), slot })
+    Some(Queue { session, number, message, qos, retain, ids: ids.into(), slot, share })
+}
+
+fn place(fields: &mut Rest<'_>) -> Option<SharePlace> {
+    Some(SharePlace { group: fields.number()?, number: fields.number()? })
 }
 
 fn numbers(fields: &mut Rest<'_>) -> Option<[u64; 3]> {
@@ -409,7 +439,9 @@ mod tests {
             retain: true,
             ids: vec![1, 268_435_455].into(),
             slot: Some(0),
+            share: Some(SharePlace { group: 7, number: 1 << 50 }),
         };
+        let place = SharePlace { group: 7, number: 300 };
         let options = SubscriptionOptions {
             no_local: true,
             retain_as_published: true,
@@ -441,7 +473,11 @@ mod tests {
             Record::Unsubscribe { session: 1, filter: "#" },
             Record::Replayed { session: 1, filter: "#" },
             Record::Queue(queue.clone()),
-            Record::Queue(Queue { ids: vec![].into(), slot: None, qos: QoS::ExactlyOnce, ..queue }),
+            Record::Queue(Queue { ids: vec![].into(), slot: None, share: None, ..queue }),
+            Record::Group { group: 7, filter: "$share/g/#", last: 300 },
+            Record::Share { place, message: 1 << 40 },
+            Record::ShareDone { place },
+            Record::GroupEnd { group: 7 },
             Record::Retain { message: 3, topic: "t", removes: true },
             Record::Put(put),
             Record::Put(Put { origin: Origin::Inbound { session: 4, packet_id }, publisher: None, ..put }),

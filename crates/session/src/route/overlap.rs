@@ -93,7 +93,7 @@ impl Overlap {
             qos: asked.qos.min(offering.qos),
             retain: offering.retain && asked.as_published,
             ids: asked.ids.clone(),
-            group: None,
+            share: None,
         })
     }
 }

@@ -274,7 +274,7 @@ pub fn end(session: &Arc<Session>, bench: &mut Workbench) -> Vec<(u64, Arc<Publi
     let mut given = Vec::new();
     while !remains.is_empty() {
         let step = remains.settle(3, &mut session.outbox.lock().outbound.ledger, bench);
-        given.extend(step.into_iter().map(|given| (given.number, given.publication)));
+        given.extend(step.into_iter().map(|given| (given.share.number, given.publication)));
     }
     given
 }
