@@ -211,7 +211,7 @@ impl Outbox {
         }
         self.bytes.open(&mut bench.spare).extend_from_slice(connack);
         self.state = State::Idle;
-        self.outbound.refill(REFILL, &mut self.bytes, bench);
+        self.refill(bench);
         self.mark_dirty()
     }
 
@@ -257,7 +257,7 @@ impl Outbox {
         }
         self.outbound.release_parked(&mut self.bytes, bench);
         if self.passage() == Passage::Open && self.outbound.has_backlog() {
-            self.outbound.refill(REFILL, &mut self.bytes, bench);
+            self.refill(bench);
         }
         self.recount_unread(bench);
         if self.state == State::Idle && self.bytes.is_empty() && self.wants_pump() {
@@ -301,7 +301,7 @@ impl Outbox {
         self.recount_unread(bench);
         self.waits_for_ack = false;
         if self.passage() == Passage::Open && self.outbound.has_backlog() {
-            self.outbound.refill(REFILL, &mut self.bytes, bench);
+            self.refill(bench);
         }
         Ok(self.mark_dirty())
     }
@@ -374,6 +374,14 @@ impl Outbox {
         self.outbound.expire_waiting(count, bench)
     }
 
+    /// Moves what waits to the bytes for the socket.
+    fn refill(&mut self, bench: &mut Workbench) {
+        let before = self.outbound.in_flight();
+        self.outbound.refill(REFILL, &mut self.bytes, bench);
+        // What had a place in the window and was not sent after all leaves it to others.
+        self.waits_for_ack &= self.outbound.in_flight() >= before;
+    }
+
     /// Answers pile up behind a socket that is full.
     fn recount_unread(&mut self, bench: &mut Workbench) {
         if self.state == State::Blocked {
@@ -434,7 +442,7 @@ impl Outbox {
     /// After a write: more bytes, or what waited for them to leave.
     fn go_on(&mut self, bench: &mut Workbench) -> AfterWrite {
         if self.lets_out() && self.outbound.has_backlog() {
-            self.outbound.refill(REFILL, &mut self.bytes, bench);
+            self.refill(bench);
         }
         if self.bytes.is_empty() {
             self.state = State::Idle;
@@ -465,7 +473,7 @@ impl Outbox {
         self.state = State::Idle;
         self.count_unread(0, bench);
         if self.bytes.len() < REFILL && self.lets_out() {
-            self.outbound.refill(REFILL, &mut self.bytes, bench);
+            self.refill(bench);
         }
         self.mark_dirty()
     }
@@ -504,7 +512,7 @@ impl Outbox {
             self.outbound.refills_on = false;
             return false;
         }
-        self.outbound.refill(REFILL, &mut self.bytes, bench);
+        self.refill(bench);
         self.mark_dirty()
     }
 

@@ -182,6 +182,8 @@ pub struct Ground {
     pub life_of: BTreeMap<usize, usize>,
     /// The number of each client's session.
     pub sessions: BTreeMap<usize, u64>,
+    /// The life that each of them had last.
+    numbered: BTreeMap<(usize, u64), usize>,
     /// Identifiers of QoS 2 messages of a life that its client has not released.
     pub unreleased: BTreeMap<usize, BTreeMap<u16, usize>>,
     /// Those from before a crash.
@@ -259,6 +261,18 @@ impl Ground {
         }
         self.lives.push(Life { client, ..Life::default() });
         self.life_of.insert(client, self.lives.len() - 1);
+        self.numbered.insert((client, session), self.lives.len() - 1);
+    }
+
+    /// A start has found this session. It may have ended, and the disk may not know that.
+    pub fn finds(&mut self, client: usize, session: u64) {
+        let known = self.numbered.get(&(client, session)).filter(|life| self.lives[**life].has_lasted);
+        if let (Some(life), true) = (known, self.sessions.get(&client) != Some(&session)) {
+            self.lives[*life].is_over = false;
+            self.life_of.insert(client, *life);
+            self.sessions.insert(client, session);
+        }
+        self.knows(client, session);
     }
 
     /// A SUBSCRIBE was read.
@@ -340,6 +354,17 @@ impl Ground {
         let conn = &self.conns[self.lives[life].conn];
         let expires = |at| at + Time::from(conn.expiry) * SECOND;
         !self.lives[life].is_over && conn.detached.is_none_or(|at| self.now < expires(at))
+    }
+
+    /// Whether the client of this life has begun another, which ends it before anybody is told.
+    pub fn may_be_over(&self, life: usize) -> bool {
+        let mut later = self.conns.iter().skip(self.lives[life].conn + 1);
+        later.any(|conn| {
+            conn.client == self.lives[life].client
+                && conn.has_connect
+                && conn.clean
+                && conn.attached.is_none()
+        })
     }
 
     /// Whether this life certainly had a subscription of its own that covers the message, all the time from when

@@ -152,7 +152,6 @@ impl Plan {
             crash_in: of_store.pick(&[60, 150, 400]),
             sync_fails_in: of_store.pick(&[usize::MAX, usize::MAX, usize::MAX, 40]),
         });
-        let shares_much = shares_much && store.is_none();
         Plan {
             seed,
             limits,
@@ -168,9 +167,7 @@ impl Plan {
 
     /// Whether something happens in this run.
     pub fn has(&self, feature: Feature) -> bool {
-        // The queues of shared subscriptions are not on disk yet.
-        let is_possible = feature != Feature::Shared || self.store.is_none();
-        is_possible && !self.cut.features.contains(&feature)
+        !self.cut.features.contains(&feature)
     }
 }
 

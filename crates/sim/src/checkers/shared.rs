@@ -6,7 +6,7 @@ use crate::census::Census;
 use crate::ground::{Ground, Message, matches};
 use crate::watch::{Fact, Figures};
 use aldis_packet::{AckKind, Packet};
-use aldis_session::{DropReason, State};
+use aldis_session::{DropReason, Session, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -20,13 +20,16 @@ pub(super) struct Shared {
     in_flight: BTreeSet<(usize, u16)>,
     /// Shared subscriptions with a member that takes QoS 0 only, and may lose what it gets.
     careless: BTreeSet<String>,
+    /// What is excused by counts of lives of the broker before a crash, and what ended with a session in them.
+    excused: u64,
+    ended: u64,
 }
 
 impl Shared {
     fn acknowledged(&mut self, number: usize, ground: &Ground) {
         let message = &ground.messages[number];
         let Some(read_at) = message.read_at else { return };
-        for life in (0..ground.lives.len()).filter(|life| ground.lasts(*life)) {
+        for life in (0..ground.lives.len()).filter(|life| ground.lasts(*life) && !ground.may_be_over(*life)) {
             for sub in &ground.lives[life].subs {
                 let is_member = sub.is_shared
                     && sub.qos > 0
@@ -49,13 +52,7 @@ impl Shared {
             });
             owed.map(|(message, _)| *message).collect()
         };
-        let dropped = |reason: DropReason| figures.counters.dropped[reason as usize].load(Relaxed);
-        let excused = dropped(DropReason::QueueFull)
-            + dropped(DropReason::MemoryWatermark)
-            + dropped(DropReason::TooLarge)
-            + dropped(DropReason::RefusedByClient)
-            + figures.counters.expired.load(Relaxed)
-            + away(figures);
+        let excused = self.excused + excused(figures) + away(figures);
         // With a member that stayed all the while the end of another one is no excuse, at QoS 1.
         let at_qos_1: Vec<usize> =
             missing(true).into_iter().filter(|message| ground.messages[*message].qos == 1).collect();
@@ -66,7 +63,7 @@ impl Shared {
                  members that are away"
             ));
         }
-        let ended = dropped(DropReason::SessionEnded);
+        let ended = self.ended + dropped(figures, DropReason::SessionEnded);
         if all.len() as u64 > excused + ended {
             return Err(format!(
                 "no member of a shared subscription got {all:?}; {excused} are dropped, expired or with members \
@@ -74,6 +71,20 @@ impl Shared {
             ));
         }
         Ok(())
+    }
+
+    /// The broker crashes. Sessions that do not last are gone, with what they had at QoS 2, and shared subscriptions
+    /// in which nobody lasts.
+    fn crash(&mut self, figures: &Figures<'_>, ground: &Ground) {
+        self.excused += excused(figures);
+        let ends = figures.sessions.iter().filter(|session| !lasts(session, ground));
+        let gone: usize = ends.map(|session| session.outbox.lock().outbound.in_flight()).sum();
+        self.ended += dropped(figures, DropReason::SessionEnded) + gone as u64;
+        let members = ground.lives.iter().filter(|life| !life.is_over && life.has_lasted);
+        let kept: BTreeSet<&str> = members.flat_map(|life| &life.subs).map(|sub| &*sub.text).collect();
+        self.owed.values_mut().for_each(|groups| groups.retain(|group| kept.contains(&**group)));
+        self.owed.retain(|_, groups| !groups.is_empty());
+        self.waiting.clear();
     }
 
     /// Whether one of the shared subscriptions that were owed a message has a member that is here, and so has
@@ -95,6 +106,28 @@ impl Shared {
                 && sub.leaving_at.is_none()
         })
     }
+}
+
+fn dropped(figures: &Figures<'_>, reason: DropReason) -> u64 {
+    figures.counters.dropped[reason as usize].load(Relaxed)
+}
+
+/// What did not come, and was counted for a reason.
+fn excused(figures: &Figures<'_>) -> u64 {
+    let reasons = [
+        DropReason::QueueFull,
+        DropReason::MemoryWatermark,
+        DropReason::TooLarge,
+        DropReason::RefusedByClient,
+    ];
+    let dropped: u64 = reasons.into_iter().map(|reason| dropped(figures, reason)).sum();
+    dropped + figures.counters.expired.load(Relaxed)
+}
+
+/// Whether a session is kept.
+fn lasts(session: &Session, ground: &Ground) -> bool {
+    let mut lives = ground.lives.iter().filter(|life| !life.is_over && life.has_lasted);
+    lives.any(|life| *session.client_id == *format!("c{}", life.client))
 }
 
 /// Messages that belong to members whose sessions last, although they are away.
@@ -150,6 +183,7 @@ impl Checker for Shared {
             Fact::Taken { publish, .. } if publish.topic.starts_with("s/") => {
                 self.got.extend(publish.message);
             }
+            Fact::Crashes(figures) => self.crash(figures, ground),
             Fact::Rest(figures) => return self.rest(figures, ground, census),
             _ => {}
         }

@@ -191,7 +191,7 @@ impl World {
             watch.ground.crash(self.whole_at.get());
             for (client, session) in found {
                 // One that was made and not answered for.
-                watch.ground.knows(client, session);
+                watch.ground.finds(client, session);
             }
         }
         self.tell(|| "the broker is there again".to_owned());

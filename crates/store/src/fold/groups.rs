@@ -66,7 +66,9 @@ impl Fold {
 
     /// The message that waited at a place, and waits there no longer; its reference is the caller's.
     pub(super) fn take_share(&mut self, place: SharePlace) -> Option<u64> {
-        self.groups.get_mut(&place.group)?.queue.remove(&place.number)
+        let group = self.groups.get_mut(&place.group)?;
+        group.last = group.last.max(place.number);
+        group.queue.remove(&place.number)
     }
 
     fn end_group(&mut self, group: u64) {
