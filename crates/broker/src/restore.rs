@@ -11,10 +11,10 @@ use crate::subscription_list::SubscriptionList;
 use crate::timers::Timer;
 use aldis_packet::{ProtocolVersion, Will};
 use aldis_session::{
-    ClientTerms, Delivery, Group, Identity, Memory, Outbound, Publication, Rights, Session, Share,
-    Subscription, SubscriptionIds, Terms,
+    Away, ClientTerms, Delivery, Group, Identity, Kept, Memory, Outbound, Publication, Rights, Session,
+    Share, Subscription, Terms, kept_terms,
 };
-use aldis_store::{DeliveryState, Fold, OwedWill, SessionState, WillState};
+use aldis_store::{DeliveryState, Fold, OwedWill, SessionState, Standing, WillState};
 use aldis_topic::TopicFilter;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
@@ -24,15 +24,15 @@ use std::time::Instant;
 /// Levels of a filter that was taken once: whatever the limit is now.
 const ANY_LEVELS: usize = usize::MAX;
 
-/// The messages that a fold refers to, by their number.
+/// The messages that a fold has at hand ([`Fold::bodies_at_hand`]), by their number.
 pub type Bodies = HashMap<u64, Arc<Publication>>;
 
 /// Shared subscriptions by their number.
 type Groups = BTreeMap<u64, Arc<Group>>;
 
 impl<R> Broker<R> {
-    /// Takes over what the log knows. To be called before any command; `bodies` are all messages that `fold` refers
-    /// to.
+    /// Takes over what the log knows. To be called before any command; `bodies` are the messages that `fold` has at
+    /// hand.
     pub fn restore(&mut self, fold: &Fold, bodies: &Bodies, rights: Option<&Arc<dyn Rights>>, now: Instant) {
         self.bench.begin(now, false);
         self.numbers = self.numbers.max(fold.last_session);
@@ -45,7 +45,7 @@ impl<R> Broker<R> {
             }
         }
         for (number, state) in &fold.sessions {
-            self.restore_session(*number, state, (bodies, &groups), rights);
+            self.restore_session(*number, state, fold, (bodies, &groups), rights);
         }
         for OwedWill { client_id, user_name, will } in fold.wills.values() {
             let identity = identity(client_id, user_name.as_deref(), rights);
@@ -58,14 +58,26 @@ impl<R> Broker<R> {
         &mut self,
         number: u64,
         state: &SessionState,
+        fold: &Fold,
         found: (&Bodies, &Groups),
         rights: Option<&Arc<dyn Rights>>,
     ) {
         let identity = identity(&state.client_id, state.user_name.as_deref(), rights);
         let mut outbound = Outbound::new(identity.clone(), TERMS, Arc::clone(&self.limits));
+        let journal = Arc::clone(&self.journal);
+        let mut are_away = false;
         let deliveries = state.deliveries.iter().filter_map(|(number, state)| {
-            let delivery = delivery(*number, state, found)?;
-            Some((delivery, state.standing))
+            let waits = state.standing == Standing::Queued;
+            if !(waits && are_away)
+                && let Some(delivery) = delivery_of(number, state, found)
+            {
+                return Some(Kept::Here(delivery, state.standing));
+            }
+            // What waits behind those that were read is on disk only.
+            are_away |= waits;
+            let (_, length) = fold.body(state.message).filter(|_| waits)?;
+            let expires_at = fold.expires_at(state.message).and_then(|at| journal.instant(at));
+            Some(Kept::Away(number, Away { size: length, expires_at }))
         });
         outbound.restore(deliveries, (state.last_number, state.next_slot), &mut self.bench);
         let session = Session::new(number, outbound);
@@ -193,14 +205,12 @@ fn identity(client_id: &str, user_name: Option<&str>, rights: Option<&Arc<dyn Ri
     Identity { client_id: Arc::from(client_id), user_name: user_name.map(Arc::from), rights: rights.cloned() }
 }
 
-fn delivery(number: u64, state: &DeliveryState, (bodies, groups): (&Bodies, &Groups)) -> Option<Delivery> {
-    let mut ids = SubscriptionIds::None;
-    state.ids.iter().flatten().for_each(|id| ids.add(*id));
+fn delivery_of(number: u64, state: &DeliveryState, (bodies, groups): (&Bodies, &Groups)) -> Option<Delivery> {
     let publication = Arc::clone(bodies.get(&state.message)?);
-    let share = state.share.as_deref().and_then(|place| {
+    let share = state.share().and_then(|place| {
         let group = Arc::clone(groups.get(&place.group)?);
         Some(Share { group, number: place.number })
     });
-    let terms = Terms { qos: state.qos, retain: state.retain, ids, share };
+    let terms = Terms { share, ..kept_terms(state) };
     Some(Delivery { publication, terms, number })
 }

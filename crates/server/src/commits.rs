@@ -34,8 +34,13 @@ pub(crate) async fn release_committed(broker: BrokerHandle, log: Arc<dyn Log>) {
 fn release(broker: &BrokerHandle) -> bool {
     at_desk(broker, |desk| {
         for _ in 0..SESSIONS_AT_ONCE {
-            let Some(session) = broker.journal.released() else { return false };
-            session.committed(&mut desk.bench);
+            if let Some(session) = broker.journal.released() {
+                session.committed(&mut desk.bench);
+            } else if let Some((session, found)) = broker.journal.found() {
+                session.found(&found, &mut desk.bench);
+            } else {
+                return false;
+            }
         }
         true
     })

@@ -67,6 +67,7 @@ fn way_out(reason: DropReason) -> &'static str {
         DropReason::ConnectionClosed => "connections closed before QoS 0 messages were written",
         DropReason::RefusedByClient => "a client answered with a reason code of 0x80 or more",
         DropReason::NoMember => "a shared subscription had no member online for QoS 0 messages",
+        DropReason::StoreDamaged => "what waited in the store is damaged; see `aldis store verify`",
         DropReason::Offline => "QoS 0 messages for clients that are offline; see limits.queue_qos0",
     }
 }

@@ -2,7 +2,7 @@
 //! end.
 //!
 //! The committer's thread waits for nobody but the disk. What takes long there (filling segments with zeros, writing
-//! checkpoints) is done by a second thread. How the log lies on disk and what is to be done when is decided in
+//! checkpoints) is done by a second thread, and a third reads what sessions wait for. How the log lies on disk and what is to be done when is decided in
 //! `aldis-store`; here are only the threads, and the lines in the log that say what happens.
 
 use crate::clock;
@@ -10,8 +10,8 @@ use crate::kept_state::{KeptState, wall_now};
 use aldis_store::frame::Salt;
 use aldis_store::scan::Place;
 use aldis_store::{
-    Committer, Condition, Cut, Errand, FileDisk, Fold, Log, OpenError, Opened, Pace, Put, Reader, Record,
-    SegmentLog, Stage, Syncs, apply,
+    Committer, Condition, Cut, Errand, FileDisk, Fold, Head, Log, Lookup, OpenError, Opened, Pace, Put,
+    Reader, Record, SegmentLog, Stage, Syncs, apply,
 };
 use std::io;
 use std::path::Path;
@@ -86,7 +86,7 @@ pub fn open_store(directory: &Path, syncs: Syncs) -> Result<(KeptState, Found), 
     let stage = Arc::new(Stage::default());
     let reader = log.reader();
     let committer = Committer::new(Arc::clone(&stage), log, fold.clone(), syncs, Pace::default());
-    let bodies = fold.bodies();
+    let bodies = fold.bodies_at_hand(Head::default());
     let thread = start(committer, Arc::clone(&stage))?;
     let read = Box::new(move |give: &mut dyn FnMut(&Put<'_>)| read_bodies(&bodies, &reader, give));
     let log: Arc<dyn Log> = Arc::clone(&stage) as _;
@@ -152,10 +152,14 @@ fn start(committer: Committer<FileDisk>, stage: Arc<Stage>) -> io::Result<JoinHa
     let (reports, reports_given) = channel();
     let helper = std::thread::Builder::new().name("aldis-store-2".to_owned());
     let helper = helper.spawn(move || run_errands(&errands_given, &reports))?;
+    let (lookups, lookups_given) = channel();
+    let answers = Arc::clone(&stage);
+    let reader = std::thread::Builder::new().name("aldis-store-3".to_owned());
+    let reader = reader.spawn(move || run_lookups(&lookups_given, &answers))?;
     std::thread::Builder::new().name("aldis-store".to_owned()).spawn(move || {
-        commit(committer, &stage, &errands, &reports_given);
-        drop(errands);
-        let _ = helper.join();
+        commit(committer, &stage, &Others { errands: &errands, reports: &reports_given, lookups: &lookups });
+        drop((errands, lookups));
+        let _ = (helper.join(), reader.join());
     })
 }
 
@@ -175,13 +179,24 @@ fn run_errands(errands: &Receiver<Errand<FileDisk>>, reports: &Sender<Report>) {
     }
 }
 
+/// The third thread.
+fn run_lookups(lookups: &Receiver<Lookup<FileDisk>>, stage: &Stage) {
+    while let Ok(lookup) = lookups.recv() {
+        let (found, again) = lookup.run();
+        found.into_iter().for_each(|found| stage.answer(found));
+        again.into_iter().for_each(|again| stage.want(again));
+    }
+}
+
+/// The ways to and from the other threads.
+struct Others<'a> {
+    errands: &'a Sender<Errand<FileDisk>>,
+    reports: &'a Receiver<Report>,
+    lookups: &'a Sender<Lookup<FileDisk>>,
+}
+
 /// The committer's thread.
-fn commit(
-    mut committer: Committer<FileDisk>,
-    stage: &Stage,
-    errands: &Sender<Errand<FileDisk>>,
-    reports: &Receiver<Report>,
-) {
+fn commit(mut committer: Committer<FileDisk>, stage: &Stage, others: &Others<'_>) {
     let mut was = Condition::Good;
     loop {
         match committer.run_once(PATIENCE, wall_now) {
@@ -195,7 +210,7 @@ fn commit(
                 return;
             }
         }
-        while let Ok(report) = reports.try_recv() {
+        while let Ok(report) = others.reports.try_recv() {
             match report {
                 Report::Prepared(preparation, result) => committer.prepared(preparation, result),
                 Report::Checkpointed(Ok(())) => committer.checkpointed(),
@@ -206,8 +221,11 @@ fn commit(
             }
         }
         while let Some(errand) = committer.errand() {
-            // The other thread ends after this one.
-            let _ = errands.send(errand);
+            // The other threads end after this one.
+            let _ = others.errands.send(errand);
+        }
+        while let Some(lookup) = committer.lookup() {
+            let _ = others.lookups.send(lookup);
         }
         was = say(was, stage.condition());
     }

@@ -37,11 +37,13 @@ pub enum DropReason {
     RefusedByClient,
     /// A shared subscription without a member that could take a QoS 0 message.
     NoMember,
+    /// It waited on disk, and cannot be read any more.
+    StoreDamaged,
 }
 
 impl DropReason {
     /// Every reason, in the order of its number.
-    pub const ALL: [DropReason; 10] = [
+    pub const ALL: [DropReason; 11] = [
         DropReason::QueueFull,
         DropReason::MemoryWatermark,
         DropReason::Offline,
@@ -52,6 +54,7 @@ impl DropReason {
         DropReason::ConnectionClosed,
         DropReason::RefusedByClient,
         DropReason::NoMember,
+        DropReason::StoreDamaged,
     ];
 
     /// The reason as metrics and log lines name it.
@@ -67,6 +70,7 @@ impl DropReason {
             DropReason::ConnectionClosed => "connection_closed",
             DropReason::RefusedByClient => "refused_by_client",
             DropReason::NoMember => "no_member",
+            DropReason::StoreDamaged => "store_damaged",
         }
     }
 

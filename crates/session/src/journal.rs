@@ -8,7 +8,9 @@ use crate::memory::Memory;
 use crate::publication::Publication;
 use crate::session::Session;
 use crate::stamp::Stamp;
-use aldis_store::{Condition, Gate, Log, MemoryLog, Origin, Put, Record, Sequence, Wall};
+use aldis_store::{
+    Condition, Found, Gate, Head, Log, MemoryLog, Origin, Put, Record, Sequence, Wall, Wanted,
+};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -30,6 +32,9 @@ pub struct Journal {
     // Held to put some in or to take some out, which is rare.
     copies: Mutex<BTreeMap<u64, Vec<Weak<Session>>>>,
     copied: AtomicUsize,
+    /// Sessions that ask for what waits for them on disk.
+    // Held to put one in or to take one out.
+    asking: Mutex<BTreeMap<u64, Weak<Session>>>,
 }
 
 impl Journal {
@@ -52,6 +57,7 @@ impl Journal {
             gate: Mutex::default(),
             copies: Mutex::default(),
             copied: AtomicUsize::new(0),
+            asking: Mutex::default(),
         }
     }
 
@@ -162,6 +168,24 @@ impl Journal {
         let waiting = copies.remove(&message).unwrap_or_default();
         self.copied.store(copies.len(), SeqCst);
         waiting
+    }
+
+    /// Asks for what waits on disk for a session, from delivery `from` on.
+    pub(crate) fn want(&self, session: u64, from: u64, head: Head, me: &Weak<Session>) {
+        self.asking.lock().insert(session, Weak::clone(me));
+        self.log.want(Wanted::new(session, from, head));
+    }
+
+    /// The next session whose question is answered, with what was found. To be asked after every bell until there is
+    /// none.
+    pub fn found(&self) -> Option<(Arc<Session>, Found)> {
+        loop {
+            let found = self.log.found()?;
+            let session = self.asking.lock().remove(&found.session);
+            if let Some(session) = session.and_then(|session| session.upgrade()) {
+                return Some((session, found));
+            }
+        }
     }
 
     /// The session waits for a commit; it comes back if that has happened.

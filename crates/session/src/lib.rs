@@ -19,6 +19,7 @@ pub mod planted;
 
 mod acknowledge;
 mod alias;
+mod away;
 mod conversation;
 mod counters;
 mod delivery;
@@ -51,6 +52,7 @@ mod wire;
 mod workbench;
 
 pub use alias::{AliasUse, AliasesIn, AliasesOut};
+pub use away::{Away, kept_terms};
 pub use conversation::{Agreed, Conversation, Input, Next, Request, Turned};
 pub use counters::{Counters, DropReason, FilterReason, Ledger, RefuseReason, Tally};
 pub use delivery::{Delivery, SubscriptionIds, Terms};
@@ -67,6 +69,7 @@ pub use outbox::{AfterWrite, Errands, Outbox, State};
 pub use publication::{Offering, Publication};
 pub use publishing::{Held, HeldBatch, deliver};
 pub use queue::Queue;
+pub use recording::Kept;
 pub use remains::{Discarded, GivenBack, Remains};
 pub use replay::Replay;
 pub use rights::{Act, Denial, Identity, Rights, Verdict};

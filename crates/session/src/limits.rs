@@ -4,6 +4,7 @@
 //! where it is reached, with the reason code of the standard, a counter and a log line. Nothing in
 //! this module acts.
 
+use aldis_store::Head;
 use std::fmt;
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ pub struct Limits {
     /// Bytes of the messages that wait for one client, and, beside them, of those that are in flight to it and
     /// kept to be sent again. 64 MiB.
     pub queue_bytes: usize,
+    /// Of the messages that wait for one client, how much is in memory where they are on disk, too. 512 messages and
+    /// 256 KiB: more than a socket takes at once.
+    pub queue_head: Head,
     /// Whether QoS 0 messages wait for a client that is offline. No: the standard lets them go,
     /// and a device that comes back wants the newest reading, not the oldest.
     pub queue_qos0: bool,
@@ -98,6 +102,7 @@ impl Default for Limits {
             receive_maximum: 1_000,
             queue_messages: 100_000,
             queue_bytes: 64 << 20,
+            queue_head: Head::default(),
             queue_qos0: false,
             retained_messages: usize::MAX,
             retained_bytes: usize::MAX,

@@ -4,7 +4,10 @@
 //! It decides what happens to a delivery (sent now, queued, dropped) and never touches a socket;
 //! the [`Outbox`](crate::Outbox) around it says whether bytes can be taken at the moment.
 
+mod resend;
+
 use crate::alias::{AliasUse, AliasesOut};
+use crate::away::Away;
 use crate::counters::{DropReason, Ledger};
 use crate::delivery::{Delivery, Terms};
 use crate::limits::Limits;
@@ -17,7 +20,7 @@ use crate::segments::{SHARE_FROM, Segments};
 use crate::window::{Published, Slot, Window};
 use crate::workbench::Workbench;
 use aldis_packet::{PacketId, PacketType, ProtocolVersion, PublishHead, QoS, Quoted};
-use aldis_store::Sequence;
+use resend::Sent;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -147,6 +150,10 @@ impl Outbound {
 
     pub(crate) fn window_mut(&mut self) -> &mut Window {
         &mut self.window
+    }
+
+    pub(crate) fn queue_has_away(&self) -> bool {
+        self.queue.has_away()
     }
 
     pub(crate) fn queue_mut(&mut self) -> &mut Queue {
@@ -286,6 +293,12 @@ impl Outbound {
         let mut delivery = Delivery { publication, terms, number: 0 };
         if self.records(delivery.terms.qos, bench) {
             (delivery.number, _) = self.record_queued(&delivery.publication, &delivery.terms, None, bench);
+            if self.queue.is_long(self.limits.queue_head) {
+                let size = u32::try_from(offering.weight()).unwrap_or(u32::MAX);
+                let away = Away { size, expires_at: offering.expires_at };
+                self.put_away(delivery.number, away, bench);
+                return Offered::Queued;
+            }
         }
         self.put_in_queue(delivery, bench);
         Offered::Queued
@@ -317,9 +330,9 @@ impl Outbound {
     /// more.
     pub(crate) fn expire_waiting(&mut self, count: usize, bench: &mut Workbench) -> bool {
         for _ in 0..count {
-            let Some(delivery) = self.queue.take_expired(bench.now) else { return false };
-            leave_queue(&delivery, bench);
-            self.record_done(delivery.number, bench);
+            let Some(gone) = self.queue.take_expired(bench.now) else { return false };
+            leave_queue(&gone, bench);
+            self.record_done(gone.number, bench);
             self.expire(bench);
         }
         true
@@ -463,6 +476,11 @@ impl Outbound {
     /// Moves what waits into `bytes`, up to `limit` bytes: first what is sent again after a resume,
     /// then the queue.
     pub fn refill(&mut self, limit: usize, bytes: &mut Segments, bench: &mut Workbench) {
+        self.refill_from_memory(limit, bytes, bench);
+        self.ask_for_more(bench);
+    }
+
+    fn refill_from_memory(&mut self, limit: usize, bytes: &mut Segments, bench: &mut Workbench) {
         self.refills_on = false;
         let mut taken = 0;
         while bytes.len() < limit {
@@ -501,70 +519,11 @@ impl Outbound {
             }
         }
     }
-
-    /// Sends slot `number`, again or at last.
-    fn send_again(&mut self, number: u64, bytes: &mut Segments, bench: &mut Workbench) -> Sent {
-        let id = Window::packet_id(number);
-        let next = Some(number + 1).filter(|next| *next < self.window.end());
-        match self.window.slot(number) {
-            None | Some(Slot::Free) | Some(Slot::Published(Published { kept: None, .. })) => {}
-            Some(Slot::Released { after, .. }) => {
-                if *after > bench.journal.committed() {
-                    bench.waits_for(*after, &self.recording.me);
-                    return Sent::NotDurable;
-                }
-                self.outstanding += 1;
-                self.encode_pubrel(id, bytes, bench);
-            }
-            Some(Slot::Published(published @ Published { kept: Some(kept), sent, .. })) => {
-                let gate = published.gate();
-                if gate > bench.journal.committed() && !planted!(DeliveredBeforeCommit) {
-                    if gate != Sequence::MAX {
-                        bench.waits_for(gate, &self.recording.me);
-                    }
-                    return Sent::NotDurable;
-                }
-                if self.outstanding >= self.terms.receive_maximum {
-                    return Sent::NoRoom;
-                }
-                let (kept, dup) = (kept.clone(), *sent && !planted!(NoDup));
-                let refused = if !self.identity.may(Act::Receive, &kept.publication.topic) {
-                    Some(DropReason::NotAuthorized)
-                } else if self.encode(&kept.offering(), &kept.terms, Some(id), dup, bytes, bench) {
-                    None
-                } else {
-                    Some(DropReason::TooLarge)
-                };
-                match refused {
-                    None => self.outstanding += 1,
-                    Some(reason) => {
-                        self.free(id, bench);
-                        self.drop_one(reason, bench);
-                    }
-                }
-            }
-        }
-        if let Some(Slot::Published(published)) = self.window.slot_mut(number) {
-            published.sent = true;
-        }
-        self.resend = next;
-        Sent::Yes
-    }
 }
 
 /// Whether the log may know a message at its place in a shared subscription.
 fn is_known(terms: &Terms, offering: &Offering<'_>) -> bool {
     terms.share.as_ref().is_some_and(|share| share.is_known(offering.owned.get()))
-}
-
-/// What became of a slot that was to be sent.
-enum Sent {
-    /// It was, or there is nothing to send for it.
-    Yes,
-    /// The receive maximum of this connection is used up.
-    NoRoom,
-    /// It waits for a commit.
-    NotDurable,
 }
 
 /// Whole seconds until `at`, rounded up, so that a message that did not wait keeps its interval

@@ -20,7 +20,7 @@ use crate::violation::{Farewell, Violation};
 use crate::wire::Wire;
 use crate::workbench::Workbench;
 use aldis_packet::{AckKind, PacketId, ReasonCode};
-use aldis_store::Sequence;
+use aldis_store::{Found, Sequence};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -265,6 +265,13 @@ impl Outbox {
             self.wake();
         }
         self.mark_dirty()
+    }
+
+    /// What waited on disk is in memory.
+    pub(crate) fn take_in(&mut self, found: &Found, bench: &mut Workbench) {
+        if self.state != State::Closed {
+            self.outbound.take_in(found, bench);
+        }
     }
 
     /// Whether answers wait for a commit.

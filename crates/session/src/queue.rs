@@ -3,9 +3,11 @@
 //! Order is promised for messages of one quality of service, so QoS 0, which needs no room in the
 //! window, has a line of its own and may pass the others when they wait for acknowledgements.
 
+use crate::away::Away;
 use crate::delivery::Delivery;
 use crate::line::{Line, Waiting};
 use aldis_packet::QoS;
+use aldis_store::Head;
 use std::time::Instant;
 
 impl Waiting for Delivery {
@@ -29,7 +31,35 @@ pub struct Queue(Option<Box<Lines>>);
 struct Lines {
     qos0: Line<Delivery>,
     others: Line<Delivery>,
+    /// Behind the others, on disk, by their numbers in the log.
+    away: Line<Away>,
     arrivals: u64,
+}
+
+/// Something that has left a queue.
+pub(crate) struct Gone {
+    /// Its number in the log; 0 if it is not recorded.
+    pub(crate) number: u64,
+    weight: usize,
+    place: usize,
+}
+
+impl Gone {
+    fn new(number: u64, thing: &impl Waiting) -> Gone {
+        Gone { number, weight: thing.weight(), place: thing.place() }
+    }
+}
+
+impl Waiting for Gone {
+    fn weight(&self) -> usize {
+        self.weight
+    }
+    fn place(&self) -> usize {
+        self.place
+    }
+    fn expires_at(&self) -> Option<Instant> {
+        None
+    }
 }
 
 impl Lines {
@@ -61,9 +91,13 @@ impl Queue {
         self.0.as_ref().map_or(0, |lines| of(&lines.qos0) + of(&lines.others))
     }
 
+    fn away<T>(&self, of: impl Fn(&Line<Away>) -> T) -> Option<T> {
+        self.0.as_ref().map(|lines| of(&lines.away))
+    }
+
     /// Messages that wait.
     pub fn len(&self) -> usize {
-        self.sum(Line::len)
+        self.sum(Line::len) + self.away(Line::len).unwrap_or(0)
     }
 
     /// Whether nothing waits.
@@ -73,7 +107,7 @@ impl Queue {
 
     /// Bytes that the messages which wait stand for.
     pub fn bytes(&self) -> usize {
-        self.sum(Line::bytes)
+        self.sum(Line::bytes) + self.away(Line::bytes).unwrap_or(0)
     }
 
     /// Those of them that no other queue shares.
@@ -84,7 +118,46 @@ impl Queue {
     /// Whether a new delivery at `qos` would have to stand behind others.
     pub fn has_before(&self, qos: QoS) -> bool {
         let Some(lines) = &self.0 else { return false };
-        if qos == QoS::AtMostOnce { !lines.qos0.is_empty() } else { !lines.others.is_empty() }
+        if qos == QoS::AtMostOnce {
+            return !lines.qos0.is_empty();
+        }
+        !lines.others.is_empty() || !lines.away.is_empty()
+    }
+
+    /// Whether messages that are recorded wait on disk only, behind those that are in memory, too.
+    pub(crate) fn is_long(&self, head: Head) -> bool {
+        let Some(lines) = &self.0 else { return false };
+        let is_full = lines.others.len() >= head.messages || lines.others.bytes() >= head.bytes;
+        self.has_away() || is_full
+    }
+
+    /// Whether messages wait on disk only.
+    pub(crate) fn has_away(&self) -> bool {
+        self.0.as_ref().is_some_and(|lines| !lines.away.is_empty())
+    }
+
+    /// Whether less than half of what may be in memory is left.
+    pub(crate) fn wants_more(&self, head: Head) -> bool {
+        let Some(lines) = &self.0 else { return false };
+        self.has_away() && lines.others.len() <= head.messages / 2 && lines.others.bytes() <= head.bytes / 2
+    }
+
+    pub(crate) fn first_away(&self) -> Option<u64> {
+        self.away(Line::first).flatten()
+    }
+
+    pub(crate) fn push_away(&mut self, number: u64, away: Away) {
+        self.0.get_or_insert_default().away.put(number, away);
+    }
+
+    /// Takes the message that has this number on disk, to be put among those in memory.
+    pub(crate) fn take_away(&mut self, number: u64) -> Option<Away> {
+        self.take(|lines| lines.away.take(number))
+    }
+
+    /// Takes the first of those on disk, for good.
+    pub(crate) fn pop_away(&mut self) -> Option<Away> {
+        self.take(|lines| lines.away.pop().map(|(_, away)| away))
     }
 
     /// Puts a delivery at the end of its line.
@@ -98,7 +171,9 @@ impl Queue {
     /// Takes something out; with the last thing the memory of the queue goes.
     fn take<T>(&mut self, what: impl FnOnce(&mut Lines) -> Option<T>) -> Option<T> {
         let taken = what(self.0.as_mut()?);
-        if self.0.as_ref().is_some_and(|lines| lines.qos0.is_empty() && lines.others.is_empty()) {
+        let is_empty =
+            |lines: &Lines| lines.qos0.is_empty() && lines.others.is_empty() && lines.away.is_empty();
+        if self.0.as_deref().is_some_and(is_empty) {
             self.0 = None;
         }
         taken
@@ -123,10 +198,12 @@ impl Queue {
     }
 
     /// Takes a delivery whose message has expired.
-    pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Delivery> {
-        let taken =
-            self.take(|lines| lines.qos0.take_expired(now).or_else(|| lines.others.take_expired(now)));
-        taken.map(|(_, delivery)| delivery)
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Option<Gone> {
+        self.take(|lines| {
+            let here = lines.qos0.take_expired(now).or_else(|| lines.others.take_expired(now));
+            let here = here.map(|(_, delivery)| Gone::new(delivery.number, &delivery));
+            here.or_else(|| lines.away.take_expired(now).map(|(number, away)| Gone::new(number, &away)))
+        })
     }
 
     /// Takes all of the QoS 0 line at once.

@@ -3,6 +3,7 @@
 //! Each record is made under the lock of the Outbox, before anybody can see what it is about: so the order of the log
 //! is the order of what happened. Nothing is recorded of QoS 0, nor for a session that ends with its connection.
 
+use crate::away::Away;
 use crate::delivery::{Delivery, Terms};
 use crate::outbound::Outbound;
 use crate::publication::Publication;
@@ -29,14 +30,27 @@ pub(crate) struct Recording {
     pub(crate) me: Weak<Session>,
     /// The last number of a delivery.
     pub(crate) deliveries: u64,
+    /// The log was asked for what waits on disk.
+    pub(crate) asks: bool,
     /// Answers that wait for a commit, in the order in which they leave.
     parked: Option<Box<Parked>>,
+}
+
+/// A delivery that a start found in the log.
+#[derive(Debug)]
+pub enum Kept {
+    /// With its message, and where it stands.
+    Here(Delivery, Standing),
+    /// It waits, and its message is on disk only: its number.
+    Away(u64, Away),
 }
 
 impl Outbound {
     /// Whether a copy at `qos` is recorded: it has a lasting target.
     pub(crate) fn records(&self, qos: QoS, bench: &Workbench) -> bool {
-        self.terms.lasting && qos != QoS::AtMostOnce && bench.journal.keeps()
+        // What stands behind those on disk is there, too.
+        let is_kept = self.terms.lasting || self.queue_has_away();
+        is_kept && qos != QoS::AtMostOnce && bench.journal.keeps()
     }
 
     /// Records that the session is to receive a message, in `slot` of its window if it has one already; answers the
@@ -138,15 +152,22 @@ impl Outbound {
     /// so none of those that were in use, or could have been, is given out soon.
     pub fn restore(
         &mut self,
-        deliveries: impl IntoIterator<Item = (Delivery, Standing)>,
+        deliveries: impl IntoIterator<Item = Kept>,
         (last_number, next_slot): (u64, u64),
         bench: &mut Workbench,
     ) {
         self.recording.deliveries = last_number;
         let mut slots = Vec::new();
-        for (delivery, standing) in deliveries {
+        for kept in deliveries {
             self.ledger.offered += 1;
             bench.tally.offered += 1;
+            let (delivery, standing) = match kept {
+                Kept::Here(delivery, standing) => (delivery, standing),
+                Kept::Away(number, away) => {
+                    self.put_away(number, away, bench);
+                    continue;
+                }
+            };
             let (number, qos) = (delivery.number, delivery.terms.qos);
             match standing {
                 Standing::Queued => self.put_in_queue(delivery, bench),

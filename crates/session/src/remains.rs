@@ -6,7 +6,7 @@
 
 use crate::counters::{DropReason, Ledger};
 use crate::delivery::Delivery;
-use crate::line::Line;
+use crate::line::{Line, Waiting};
 use crate::publication::Publication;
 use crate::queue::Queue;
 use crate::share::Share;
@@ -53,10 +53,16 @@ impl Remains {
                 Some(Slot::Free) => continue,
                 Some(slot) => leave_window(slot, bench),
                 None => {
-                    let Some(delivery) = self.queue.pop(true) else { break };
-                    leave_queue(&delivery, bench);
-                    reason = DropReason::session_ended(delivery.terms.qos);
-                    Some(delivery)
+                    if let Some(delivery) = self.queue.pop(true) {
+                        leave_queue(&delivery, bench);
+                        reason = DropReason::session_ended(delivery.terms.qos);
+                        Some(delivery)
+                    } else if let Some(away) = self.queue.pop_away() {
+                        leave_queue(&away, bench);
+                        None
+                    } else {
+                        break;
+                    }
                 }
             };
             match back.and_then(|back| Some((back.terms.share?, back.publication))) {
@@ -85,7 +91,7 @@ fn leave_window(slot: Slot, bench: &mut Workbench) -> Option<Delivery> {
 }
 
 /// A delivery leaves a queue.
-pub(crate) fn leave_queue(delivery: &Delivery, bench: &mut Workbench) {
+pub(crate) fn leave_queue(delivery: &impl Waiting, bench: &mut Workbench) {
     bench.tally.waiting -= 1;
     bench.tally.queued_bytes -= delivery.weight() as i64;
     bench.tally.held_bytes -= delivery.place() as i64;

@@ -6,6 +6,7 @@ use crate::outbound::Outbound;
 use crate::outbox::{Outbox, State};
 use crate::rights::Act;
 use crate::workbench::Workbench;
+use aldis_store::Found;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -53,6 +54,17 @@ impl Session {
     /// The log has come as far as the session waited for: what is durable now leaves.
     pub fn committed(self: &Arc<Self>, bench: &mut Workbench) {
         let dirty = self.outbox.lock().committed(bench);
+        if dirty {
+            bench.owe(self);
+        }
+    }
+
+    /// What waited on disk has been read: it is sent, or waits in memory.
+    pub fn found(self: &Arc<Self>, found: &Found, bench: &mut Workbench) {
+        let mut outbox = self.outbox.lock();
+        outbox.take_in(found, bench);
+        let dirty = outbox.committed(bench);
+        drop(outbox);
         if dirty {
             bench.owe(self);
         }

@@ -60,6 +60,7 @@ fn dropped(reason: DropReason) -> &'static str {
         DropReason::ConnectionClosed => "dropped: connection_closed",
         DropReason::RefusedByClient => "dropped: refused_by_client",
         DropReason::NoMember => "dropped: no_member",
+        DropReason::StoreDamaged => "dropped: store_damaged",
     }
 }
 

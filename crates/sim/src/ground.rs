@@ -269,7 +269,9 @@ impl Ground {
         let known = self.numbered.get(&(client, session)).filter(|life| self.lives[**life].has_lasted);
         if let (Some(life), true) = (known, self.sessions.get(&client) != Some(&session)) {
             self.lives[*life].is_over = false;
-            self.life_of.insert(client, *life);
+            if let Some(other) = self.life_of.insert(client, *life).filter(|other| other != life) {
+                self.lives[other].is_over = true;
+            }
             self.sessions.insert(client, session);
         }
         self.knows(client, session);

@@ -6,7 +6,7 @@
 use crate::census::Census;
 
 /// What has to happen, among all seeds.
-pub const KINDS: [&str; 69] = [
+pub const KINDS: [&str; 70] = [
     "a Client died",
     "a CONNECT was refused",
     "a checkpoint was written",
@@ -75,6 +75,7 @@ pub const KINDS: [&str; 69] = [
     "the broker crashed",
     "the broker sent DISCONNECT",
     "the end of a log was cut",
+    "what waited on disk was read",
     "writes were given away",
 ];
 
@@ -82,8 +83,12 @@ pub const KINDS: [&str; 69] = [
 pub const REFUSALS: [&str; 4] =
     ["refused: not_authorized", "refused: repeated", "refused: retained_full", "refused: store_refuses"];
 
-/// What cannot happen here, and why. Every reason to drop a delivery can.
-pub const NEVER: [(&str, &str); 4] = [
+/// What cannot happen here, and why.
+pub const NEVER: [(&str, &str); 5] = [
+    (
+        "dropped: store_damaged",
+        "the disk of a run loses what was not synced, and damages nothing while the broker runs",
+    ),
     (
         "filter refused: memory_watermark",
         "a session has sixteen subscriptions in any case, and no client wants more",

@@ -141,7 +141,7 @@ impl Plan {
         let mut random = Random::new(seed, 1);
         let count = 3 + random.below(10);
         let has = |feature| !cut.features.contains(&feature);
-        let limits = limits(&mut random, has(Feature::Limits));
+        let mut limits = limits(&mut random, has(Feature::Limits));
         let personas = (0..count).map(|_| persona(&mut random, &has)).collect();
         let steps = 500 + random.below(300);
         let meanwhile_in = random.pick(&[2, 4, 10]);
@@ -152,6 +152,8 @@ impl Plan {
             crash_in: of_store.pick(&[60, 150, 400]),
             sync_fails_in: of_store.pick(&[usize::MAX, usize::MAX, usize::MAX, 40]),
         });
+        // Little is in memory of a queue, and the rest on disk.
+        limits.queue_head.messages = of_store.pick(&[1, 2, 5, 512]);
         Plan {
             seed,
             limits,

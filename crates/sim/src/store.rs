@@ -5,8 +5,8 @@ use crate::disk::SimDisk;
 use aldis_session::Journal;
 use aldis_store::frame::Salt;
 use aldis_store::{
-    Committer, Cut, Errand, Fold, Log, OpenError, Opened, Pace, Put, Record, SegmentLog, Stage, Syncs, Wall,
-    apply,
+    Committer, Cut, Errand, Fold, Head, Log, OpenError, Opened, Pace, Put, Record, SegmentLog, Stage, Syncs,
+    Wall, apply,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,7 +40,7 @@ pub fn wall(now: Time) -> Wall {
 ///
 /// # Errors
 /// The power goes, or something is wrong.
-pub fn open(disk: &SimDisk) -> Result<Found, OpenError> {
+pub fn open(disk: &SimDisk, head: Head) -> Result<Found, OpenError> {
     let (mut fold, epoch) = (Fold::default(), std::cell::Cell::new(0));
     let folded = std::cell::RefCell::new(&mut fold);
     let Opened { log, cut } = SegmentLog::open(
@@ -62,7 +62,7 @@ pub fn open(disk: &SimDisk) -> Result<Found, OpenError> {
     fold.forget_open();
     let reader = log.reader();
     let mut bodies = Vec::new();
-    for (message, place, length) in fold.bodies() {
+    for (message, place, length) in fold.bodies_at_hand(head) {
         let record = reader.read(place, length as usize)?;
         let is_it = matches!(
             Record::decode(&record),
@@ -114,6 +114,11 @@ impl Store {
                     Err(_) => self.committer.checkpoint_failed(),
                 },
             }
+        }
+        while let Some(lookup) = self.committer.lookup() {
+            let (found, again) = lookup.run();
+            found.into_iter().for_each(|found| self.stage.answer(found));
+            again.into_iter().for_each(|again| self.stage.want(again));
         }
         Ok(wrote)
     }

@@ -7,6 +7,7 @@
 use crate::disk::Disk;
 use crate::fold::Fold;
 use crate::log::{Condition, Sequence};
+use crate::lookup::{Lookup, Wanted};
 use crate::record::{Put, Record, Wall};
 use crate::scan::Place;
 use crate::segments::{CheckpointJob, Preparation, SegmentLog, Space};
@@ -80,6 +81,9 @@ pub struct Committer<D: Disk> {
     tried_at: Wall,
     /// The committer has nothing to write, and the log says so.
     is_idle: bool,
+    /// What sessions ask for that is not committed yet.
+    hungry: Vec<Wanted>,
+    lookups: VecDeque<Lookup<D>>,
 }
 
 impl<D: Disk> Committer<D> {
@@ -106,6 +110,8 @@ impl<D: Disk> Committer<D> {
             to_copy: VecDeque::new(),
             tried_at: 0,
             is_idle: false,
+            hungry: Vec::new(),
+            lookups: VecDeque::new(),
         }
     }
 
@@ -122,11 +128,15 @@ impl<D: Disk> Committer<D> {
     pub fn run_once(&mut self, at_most: Duration, wall: impl FnOnce() -> Wall) -> io::Result<bool> {
         let batch = self.stage.take(at_most);
         let wall = wall();
+        let wants = self.stage.take_wants();
         let done = match batch {
             None => self.close().map(|()| false),
-            Some(batch) if batch.records.is_empty() => self.rest(wall).map(|()| true),
-            Some(batch) => self.commit(batch, wall).map(|()| true),
+            Some(batch) if !batch.records.is_empty() => self.commit(batch, wall).map(|()| true),
+            Some(_) if !wants.is_empty() => Ok(true),
+            Some(_) => self.rest(wall).map(|()| true),
         };
+        self.hungry.extend(wants);
+        self.look_up();
         if done.is_err() {
             self.stage.set_condition(Condition::Failed);
         }
@@ -161,6 +171,20 @@ impl<D: Disk> Committer<D> {
         }
         self.tidy();
         Ok(())
+    }
+
+    /// Finds out where that lies which sessions ask for. What is not committed yet is found later.
+    fn look_up(&mut self) {
+        for wanted in std::mem::take(&mut self.hungry) {
+            // A session that has ended asks for nothing.
+            let Some(waiting) = self.fold.waiting(wanted.session, wanted.from) else { continue };
+            let lookup = Lookup::new(wanted, self.segments.reader(), waiting);
+            if lookup.is_empty() {
+                self.hungry.push(wanted);
+            } else {
+                self.lookups.push_back(lookup);
+            }
+        }
     }
 
     fn make_durable(&mut self, last: Sequence, wall: Wall) -> io::Result<()> {
@@ -241,6 +265,11 @@ impl<D: Disk> Committer<D> {
             return Some(Errand::Checkpoint(self.checkpoint()));
         }
         None
+    }
+
+    /// What a session waits for, if there is something: soon to be read, by another thread.
+    pub fn lookup(&mut self) -> Option<Lookup<D>> {
+        self.lookups.pop_front()
     }
 
     fn checkpoint(&mut self) -> CheckpointJob<D> {

@@ -4,11 +4,16 @@
 //! what is committed, so that a checkpoint can be made of it at any moment ([`Fold::save`]); after a start it is what
 //! the Broker is rebuilt from. A record about a session that is gone changes nothing.
 
+mod deliveries;
 mod groups;
+mod wills;
 
+pub use deliveries::Deliveries;
 pub use groups::GroupState;
+pub use wills::{OwedWill, WillState};
 
-use crate::record::{Origin, Put, Queue, Record, SharePlace, Wall, WillRecord};
+use crate::lookup::Head;
+use crate::record::{Origin, Put, Queue, Record, SharePlace, Wall};
 use crate::scan::Place;
 use aldis_packet::{PacketId, QoS, SubscriptionOptions};
 use std::borrow::Cow;
@@ -16,66 +21,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// How much later than it was a time in the log may be, in milliseconds.
 const ROUNDING: Wall = 1_000;
-
-/// A will that is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WillState {
-    /// Number of the will.
-    pub number: u64,
-    /// Topic name.
-    pub topic: Box<str>,
-    /// Application payload.
-    pub payload: Box<[u8]>,
-    /// Encoded MQTT 5 properties that are passed on.
-    pub properties: Box<[u8]>,
-    /// Quality of service.
-    pub qos: QoS,
-    /// Whether it is retained.
-    pub retain: bool,
-    /// Will delay interval in seconds.
-    pub delay: u32,
-    /// Message expiry interval in seconds, if it has one.
-    pub message_expiry: Option<u32>,
-}
-
-impl WillState {
-    fn new(will: &WillRecord<'_>) -> WillState {
-        WillState {
-            number: will.number,
-            topic: will.topic.into(),
-            payload: will.payload.into(),
-            properties: will.properties.into(),
-            qos: will.qos,
-            retain: will.retain,
-            delay: will.delay,
-            message_expiry: will.message_expiry,
-        }
-    }
-
-    fn record(&self) -> WillRecord<'_> {
-        WillRecord {
-            number: self.number,
-            topic: &self.topic,
-            payload: &self.payload,
-            properties: &self.properties,
-            qos: self.qos,
-            retain: self.retain,
-            delay: self.delay,
-            message_expiry: self.message_expiry,
-        }
-    }
-}
-
-/// A will that is due and not published yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OwedWill {
-    /// Client id of whose will it is.
-    pub client_id: Box<str>,
-    /// User name that was verified.
-    pub user_name: Option<Box<str>>,
-    /// The will.
-    pub will: WillState,
-}
 
 /// A subscription that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,10 +55,31 @@ pub struct DeliveryState {
     pub qos: QoS,
     /// RETAIN flag of this copy.
     pub retain: bool,
-    /// Subscription identifiers of this copy.
-    pub ids: Option<Box<[u32]>>,
+    /// What few deliveries have.
+    pub rare: Option<Box<Rare>>,
+}
+
+/// What few deliveries have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rare {
+    /// Subscription identifiers of the copy.
+    pub ids: Vec<u32>,
     /// Its place in the shared subscription that it came from.
-    pub share: Option<Box<SharePlace>>,
+    pub share: Option<SharePlace>,
+}
+
+impl DeliveryState {
+    /// Subscription identifiers of this copy.
+    #[must_use]
+    pub fn ids(&self) -> &[u32] {
+        self.rare.as_deref().map_or(&[], |rare| &rare.ids)
+    }
+
+    /// Its place in the shared subscription that it came from.
+    #[must_use]
+    pub fn share(&self) -> Option<SharePlace> {
+        self.rare.as_deref()?.share
+    }
 }
 
 /// What is kept of a session.
@@ -134,7 +100,7 @@ pub struct SessionState {
     /// Packet identifiers of QoS 2 messages that it published and has not released.
     pub held: BTreeSet<PacketId>,
     /// What it is to receive, in order.
-    pub deliveries: BTreeMap<u64, DeliveryState>,
+    pub deliveries: Deliveries,
     /// The last number of a delivery.
     pub last_number: u64,
     /// The slot of the in-flight window that comes next.
@@ -144,10 +110,32 @@ pub struct SessionState {
 /// Where the body of a message lies, and who refers to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Message {
-    place: Place,
+    // A store has as many segments at most, and none of them is longer.
+    segment: u32,
+    offset: u32,
     /// Length of the record there; 0 while the message is not closed.
     length: u32,
     references: u32,
+    /// When it expires; `NEVER` if it does not.
+    expires_at: Wall,
+}
+
+/// The time when what does not expire does.
+const NEVER: Wall = Wall::MAX;
+
+impl Message {
+    fn new(place: Place, length: u32, expires_at: Option<Wall>) -> Message {
+        let (segment, offset) = (place.segment as u32, place.offset as u32);
+        Message { segment, offset, length, references: 0, expires_at: expires_at.unwrap_or(NEVER) }
+    }
+
+    fn place(&self) -> Place {
+        Place { segment: self.segment.into(), offset: self.offset as usize }
+    }
+
+    fn expires_at(&self) -> Option<Wall> {
+        Some(self.expires_at).filter(|at| *at != NEVER)
+    }
 }
 
 /// Durable state.
@@ -194,13 +182,59 @@ impl Fold {
     #[must_use]
     pub fn body(&self, message: u64) -> Option<(Place, u32)> {
         let found = self.messages.get(&message).filter(|message| message.length > 0)?;
-        Some((found.place, found.length))
+        Some((found.place(), found.length))
+    }
+
+    /// When a message expires, if it does.
+    #[must_use]
+    pub fn expires_at(&self, message: u64) -> Option<Wall> {
+        self.messages.get(&message)?.expires_at()
+    }
+
+    /// Deliveries that wait for a session, from number `from` on, with their messages: up to the first whose message is
+    /// not closed yet. `None` if there is no such session.
+    pub(crate) fn waiting(
+        &self,
+        session: u64,
+        from: u64,
+    ) -> Option<impl Iterator<Item = (u64, DeliveryState, Place, u32)>> {
+        let state = self.sessions.get(&session)?;
+        let waiting = state.deliveries.from(from).filter(|(_, state)| state.standing == Standing::Queued);
+        Some(waiting.map_while(|(number, state)| {
+            let (place, length) = self.body(state.message)?;
+            Some((number, state.clone(), place, length))
+        }))
     }
 
     /// All messages, with where the records with their bodies lie, in the order of their places.
     #[must_use]
     pub fn bodies(&self) -> Vec<(u64, Place, u32)> {
         self.bodies_where(|_| true)
+    }
+
+    /// The bodies that a broker holds in memory, in the order of their places: all but those that only wait for sessions,
+    /// behind the next of each.
+    #[must_use]
+    pub fn bodies_at_hand(&self, head: Head) -> Vec<(u64, Place, u32)> {
+        let retained = self.retained.values().copied();
+        let shared = self.groups.values().flat_map(|group| group.queue.values().copied());
+        let mut at_hand: HashSet<u64> = retained.chain(shared).collect();
+        for state in self.sessions.values() {
+            let (mut messages, mut bytes) = (0, 0);
+            for (_, delivery) in state.deliveries.iter() {
+                if delivery.standing == Standing::Queued {
+                    messages += 1;
+                    bytes += self.body(delivery.message).map_or(0, |(_, length)| length as usize);
+                    if messages > 1 && (messages > head.messages || bytes > head.bytes) {
+                        continue;
+                    }
+                }
+                at_hand.insert(delivery.message);
+            }
+        }
+        let mut found = self.bodies();
+        found.retain(|(message, ..)| at_hand.contains(message));
+        found
     }
 
     /// Bytes of records in a segment that are still referred to.
@@ -222,9 +256,9 @@ impl Fold {
     }
 
     fn bodies_where(&self, is_meant: impl Fn(Place) -> bool) -> Vec<(u64, Place, u32)> {
-        let meant = |message: &Message| message.length > 0 && is_meant(message.place);
+        let meant = |message: &Message| message.length > 0 && is_meant(message.place());
         let found = self.messages.iter().filter(|(_, message)| meant(message));
-        let mut found: Vec<_> = found.map(|(number, one)| (*number, one.place, one.length)).collect();
+        let mut found: Vec<_> = found.map(|(number, one)| (*number, one.place(), one.length)).collect();
         found.sort_unstable_by_key(|(_, place, _)| *place);
         found
     }
@@ -254,7 +288,7 @@ impl Fold {
             }
             Record::Done { session, number } => {
                 let state = self.sessions.get_mut(session);
-                if let Some(done) = state.and_then(|state| state.deliveries.remove(number)) {
+                if let Some(done) = state.and_then(|state| state.deliveries.remove(*number)) {
                     self.let_go(done.message);
                 }
             }
@@ -271,10 +305,10 @@ impl Fold {
                 self.wills.insert(will.number, OwedWill { client_id, user_name, will });
             }
             Record::Clock { at } => self.clock = self.clock.max(*at),
-            Record::Located { message, segment, offset, length } => {
+            Record::Located { message, segment, offset, length, expires_at } => {
                 let place = Place { segment: *segment, offset: usize::try_from(*offset).unwrap_or(0) };
                 self.last_message = self.last_message.max(*message);
-                self.messages.insert(*message, Message { place, length: *length, references: 0 });
+                self.messages.insert(*message, Message::new(place, *length, *expires_at));
                 *self.live.entry(*segment).or_default() += u64::from(*length);
             }
             Record::Numbers { session, message } => {
@@ -322,12 +356,12 @@ impl Fold {
             }
             Record::Sent { number, slot, .. } => {
                 state.next_slot = state.next_slot.max(slot + 1);
-                if let Some(delivery) = state.deliveries.get_mut(number) {
+                if let Some(delivery) = state.deliveries.get_mut(*number) {
                     delivery.standing = Standing::Sent(*slot);
                 }
             }
             Record::Received { number, .. } => {
-                if let Some(delivery) = state.deliveries.get_mut(number)
+                if let Some(delivery) = state.deliveries.get_mut(*number)
                     && let Standing::Sent(slot) = delivery.standing
                 {
                     delivery.standing = Standing::Received(slot);
@@ -352,8 +386,8 @@ impl Fold {
     fn end(&mut self, session: u64) {
         let Some(ended) = self.sessions.remove(&session) else { return };
         for delivery in ended.deliveries.into_values() {
-            if let Some(place) = delivery.share.as_deref().filter(|_| delivery.goes_back()) {
-                self.share(*place, delivery.message);
+            if let Some(place) = delivery.share().filter(|_| delivery.goes_back()) {
+                self.share(place, delivery.message);
             }
             self.let_go(delivery.message);
         }
@@ -362,15 +396,16 @@ impl Fold {
     fn queue(&mut self, queue: &Queue<'_>) {
         self.last_message = self.last_message.max(queue.message);
         let standing = queue.slot.map_or(Standing::Queued, Standing::Sent);
-        let ids = (!queue.ids.is_empty()).then(|| Box::from(&*queue.ids));
+        let is_rare = !queue.ids.is_empty() || queue.share.is_some();
+        let rare = is_rare.then(|| Box::new(Rare { ids: queue.ids.to_vec(), share: queue.share }));
         let (message, qos, retain) = (queue.message, queue.qos, queue.retain);
-        let new = DeliveryState { message, standing, qos, retain, ids, share: queue.share.map(Box::new) };
+        let new = DeliveryState { message, standing, qos, retain, rare };
         let waited = queue.share.and_then(|place| self.take_share(place));
         match (self.sessions.get_mut(&queue.session), queue.share) {
             (Some(state), _) => {
                 state.last_number = state.last_number.max(queue.number);
                 state.next_slot = state.next_slot.max(queue.slot.map_or(0, |slot| slot + 1));
-                if state.deliveries.insert(queue.number, new).is_none() {
+                if state.deliveries.insert(queue.number, new) {
                     self.refer_to(message);
                 }
             }
@@ -384,8 +419,7 @@ impl Fold {
     }
 
     fn refer_to(&mut self, message: u64) {
-        let place = Place { segment: 0, offset: 0 };
-        let open = Message { place, length: 0, references: 0 };
+        let open = Message::new(Place { segment: 0, offset: 0 }, 0, None);
         self.messages.entry(message).or_insert(open).references += 1;
     }
 
@@ -401,10 +435,10 @@ impl Fold {
     }
 
     fn no_longer_lives(&mut self, gone: Message) {
-        if let Some(live) = self.live.get_mut(&gone.place.segment) {
+        if let Some(live) = self.live.get_mut(&gone.segment.into()) {
             *live = live.saturating_sub(u64::from(gone.length));
             if *live == 0 {
-                self.live.remove(&gone.place.segment);
+                self.live.remove(&gone.segment.into());
             }
         }
     }
@@ -453,16 +487,17 @@ impl Fold {
             Origin::Will { will } => drop(self.wills.remove(&will)),
         }
         if !known && let Some(found) = self.messages.get_mut(&put.message) {
-            (found.place, found.length) = (place, length);
+            let references = found.references;
+            *found = Message { references, ..Message::new(place, length, put.expires_at) };
             *self.live.entry(place.segment).or_default() += u64::from(length);
         }
     }
 
     fn moved(&mut self, message: u64, place: Place, length: u32) {
         let Some(found) = self.messages.get_mut(&message).filter(|found| found.length > 0) else { return };
-        let before = std::mem::replace(&mut found.place, place);
-        let before = Message { place: before, ..*found };
-        found.length = length;
+        let before = *found;
+        *found =
+            Message { references: before.references, ..Message::new(place, length, before.expires_at()) };
         self.no_longer_lives(before);
         *self.live.entry(place.segment).or_default() += u64::from(length);
     }
@@ -478,7 +513,7 @@ impl Fold {
         }
         self.messages.retain(|_, message| message.length > 0);
         for state in self.sessions.values_mut() {
-            state.deliveries.retain(|_, delivery| !open.contains(&delivery.message));
+            state.deliveries.retain(|delivery| !open.contains(&delivery.message));
         }
         for group in self.groups.values_mut() {
             group.queue.retain(|_, message| !open.contains(message));
@@ -489,11 +524,10 @@ impl Fold {
     pub fn save(&self, out: &mut Vec<u8>) {
         Record::Numbers { session: self.last_session, message: self.last_message }.encode(out);
         Record::Clock { at: self.clock }.encode(out);
-        for (message, Message { place, length, .. }) in &self.messages {
-            if *length > 0 {
-                let (segment, offset) = (place.segment, place.offset as u64);
-                Record::Located { message: *message, segment, offset, length: *length }.encode(out);
-            }
+        for (message, found) in self.messages.iter().filter(|(_, found)| found.length > 0) {
+            let (segment, offset) = (found.segment.into(), found.offset.into());
+            let (message, length, expires_at) = (*message, found.length, found.expires_at());
+            Record::Located { message, segment, offset, length, expires_at }.encode(out);
         }
         for (number, state) in &self.groups {
             state.save(*number, out);
@@ -542,15 +576,13 @@ impl SessionState {
         for packet_id in &self.held {
             Record::Held { session, packet_id: *packet_id }.encode(out);
         }
-        for (number, delivery) in &self.deliveries {
-            let (number, DeliveryState { message, standing, qos, retain, ids, share }) = (*number, delivery);
+        for (number, delivery) in self.deliveries.iter() {
+            let DeliveryState { message, standing, qos, retain, .. } = *delivery;
             let slot = match standing {
                 Standing::Queued => None,
-                Standing::Sent(slot) | Standing::Received(slot) => Some(*slot),
+                Standing::Sent(slot) | Standing::Received(slot) => Some(slot),
             };
-            let (message, qos, retain) = (*message, *qos, *retain);
-            let ids = Cow::Borrowed(ids.as_deref().unwrap_or_default());
-            let share = share.as_deref().copied();
+            let (ids, share) = (Cow::Borrowed(delivery.ids()), delivery.share());
             Record::Queue(Queue { session, number, message, qos, retain, ids, slot, share }).encode(out);
             if let Standing::Received(_) = standing {
                 Record::Received { session, number }.encode(out);

@@ -6,6 +6,7 @@
 //! * [`Log`]: where records go, and how far they are durable; [`MemoryLog`] keeps nothing.
 //! * [`Gate`]: answers that wait until the records they stand for are durable.
 //! * [`Stage`]: where records gather, and [`Committer`]: who writes them, makes them durable and keeps the log short.
+//! * [`Lookup`]: how what waits on disk is read back.
 //! * [`SegmentLog`]: the log on a [`Disk`], of which [`FileDisk`] is the one of the operating system.
 //! * [`frame`]: how records lie on disk, and [`scan`]: where a log on disk ends after a crash.
 
@@ -17,6 +18,7 @@ mod fold;
 pub mod frame;
 mod gate;
 mod log;
+mod lookup;
 mod record;
 mod record_codec;
 pub mod scan;
@@ -27,10 +29,12 @@ pub use committer::{Committer, Errand, Pace, Syncs, apply};
 pub use disk::Disk;
 pub use file_disk::FileDisk;
 pub use fold::{
-    DeliveryState, Fold, GroupState, OwedWill, SessionState, Standing, SubscriptionState, WillState,
+    Deliveries, DeliveryState, Fold, GroupState, OwedWill, Rare, SessionState, Standing, SubscriptionState,
+    WillState,
 };
 pub use gate::Gate;
 pub use log::{Bell, Condition, Log, MemoryLog, Sequence};
+pub use lookup::{Found, FoundDelivery, Head, Lookup, Wanted};
 pub use record::{Origin, Put, Queue, Record, SharePlace, Wall, WillRecord};
 pub use segments::{CheckpointJob, Cut, OpenError, Opened, Preparation, Reader, SegmentLog, Space};
 pub use stage::{Batch, Stage};

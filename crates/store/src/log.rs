@@ -1,5 +1,6 @@
 //! The log as the broker sees it.
 
+use crate::lookup::{Found, Wanted};
 use crate::record::Record;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -25,6 +26,14 @@ pub trait Log: Send + Sync {
     /// Whether it takes records that need space.
     fn condition(&self) -> Condition {
         Condition::Good
+    }
+    /// Asks for what waits on disk for a session. The bell rings when [`Log::found`] has an answer.
+    fn want(&self, wanted: Wanted) {
+        let _ = wanted;
+    }
+    /// The next answer to what was wanted.
+    fn found(&self) -> Option<Found> {
+        None
     }
     /// Whether so much waits to be written that whoever makes more should slow down.
     fn is_behind(&self) -> bool {

@@ -270,6 +270,8 @@ pub enum Record<'a> {
         offset: u64,
         /// Length of the record there.
         length: u32,
+        /// When the message expires, if it does.
+        expires_at: Option<Wall>,
     },
     /// Only in checkpoints: a packet identifier that a publisher has not released.
     Held {

@@ -121,8 +121,9 @@ impl Record<'_> {
             Record::WillSent { will } => numbered(kind::WILL_SENT, *will, out),
             Record::Moved(put) => put_message(kind::MOVED, put, out),
             Record::Clock { at } => numbered(kind::CLOCK, *at, out),
-            Record::Located { message, segment, offset, length } => {
+            Record::Located { message, segment, offset, length, expires_at } => {
                 numbers_of(kind::LOCATED, &[*message, *segment, *offset, (*length).into()], out);
+                put_option(*expires_at, out);
             }
             Record::Held { session, packet_id } => {
                 numbers_of(kind::HELD, &[*session, packet_id.get().into()], out);
@@ -290,7 +291,8 @@ fn fields_of<'a>(fields: &mut Rest<'a>) -> Option<Record<'a>> {
         kind::CLOCK => Record::Clock { at: fields.number()? },
         kind::LOCATED => {
             let [message, segment, offset] = numbers(fields)?;
-            Record::Located { message, segment, offset, length: fields.short()? }
+            let (length, expires_at) = (fields.short()?, fields.option()?);
+            Record::Located { message, segment, offset, length, expires_at }
         }
         kind::HELD => Record::Held { session: fields.number()?, packet_id: packet_id(fields)? },
         kind::USED => {
@@ -491,7 +493,7 @@ mod tests {
             Record::WillSent { will: 77 },
             Record::Owed { client_id: "c", user_name: None, will },
             Record::Clock { at: u64::MAX },
-            Record::Located { message: 1, segment: 2, offset: 3, length: u32::MAX },
+            Record::Located { message: 1, segment: 2, offset: 3, length: u32::MAX, expires_at: Some(9) },
             Record::Held { session: 1, packet_id },
             Record::Used { session: 1, number: 2, slot: 3 },
             Record::Numbers { session: 1, message: 2 },

@@ -5,8 +5,10 @@
 //! [`Committer`](crate::Committer) takes what is staged and says how far it is durable.
 
 use crate::log::{Bell, Condition, Log, Sequence};
+use crate::lookup::{Found, Wanted};
 use crate::record::Record;
 use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
 use std::sync::atomic::{
     AtomicU8, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
@@ -33,6 +35,8 @@ struct Staged {
     last: Sequence,
     /// A buffer that was written and is empty again.
     spare: Vec<u8>,
+    /// What sessions ask for that is on disk.
+    wants: Vec<Wanted>,
     /// The committer waits to be woken.
     sleeps: bool,
     /// Nothing comes any more.
@@ -48,6 +52,8 @@ pub struct Stage {
     waiting: AtomicUsize,
     committed: AtomicU64,
     condition: AtomicU8,
+    // Held to put an answer in or to take one out.
+    answers: Mutex<VecDeque<Found>>,
     // Bells are hung at the start.
     bells: Mutex<Vec<Bell>>,
 }
@@ -56,7 +62,7 @@ impl Stage {
     /// Takes all that is staged; waits for something at most so long. `None` when the stage is closed and empty.
     pub fn take(&self, at_most: Duration) -> Option<Batch> {
         let mut staged = self.staged.lock();
-        if staged.records.is_empty() && !staged.closed && !at_most.is_zero() {
+        if staged.records.is_empty() && staged.wants.is_empty() && !staged.closed && !at_most.is_zero() {
             staged.sleeps = true;
             self.wake.wait_for(&mut staged, at_most);
             staged.sleeps = false;
@@ -68,6 +74,22 @@ impl Stage {
         let records = std::mem::replace(&mut staged.records, spare);
         self.waiting.store(0, Relaxed);
         Some(Batch { records, last: staged.last })
+    }
+
+    /// What was asked for since the last time.
+    pub fn take_wants(&self) -> Vec<Wanted> {
+        std::mem::take(&mut self.staged.lock().wants)
+    }
+
+    /// Whether something was asked for.
+    pub fn is_asked(&self) -> bool {
+        !self.staged.lock().wants.is_empty()
+    }
+
+    /// Gives the answer to what was asked for.
+    pub fn answer(&self, found: Found) {
+        self.answers.lock().push_back(found);
+        self.ring();
     }
 
     /// Bytes that are staged.
@@ -146,6 +168,20 @@ impl Log for Stage {
             1 => Condition::Full,
             _ => Condition::Failed,
         }
+    }
+
+    fn want(&self, wanted: Wanted) {
+        let mut staged = self.staged.lock();
+        staged.wants.push(wanted);
+        let sleeps = std::mem::take(&mut staged.sleeps);
+        drop(staged);
+        if sleeps {
+            self.wake.notify_one();
+        }
+    }
+
+    fn found(&self) -> Option<Found> {
+        self.answers.lock().pop_front()
     }
 
     fn is_behind(&self) -> bool {

@@ -3,7 +3,7 @@
 
 use super::{Checker, Verdict};
 use crate::census::Census;
-use crate::ground::{Ground, Message, matches};
+use crate::ground::{Ground, Life, Message, matches};
 use crate::watch::{Fact, Figures};
 use aldis_packet::{AckKind, Packet};
 use aldis_session::{DropReason, Session, State};
@@ -80,7 +80,7 @@ impl Shared {
         let ends = figures.sessions.iter().filter(|session| !lasts(session, ground));
         let gone: usize = ends.map(|session| session.outbox.lock().outbound.in_flight()).sum();
         self.ended += dropped(figures, DropReason::SessionEnded) + gone as u64;
-        let members = ground.lives.iter().filter(|life| !life.is_over && life.has_lasted);
+        let members = ground.lives.iter().filter(|life| is_kept(life, ground));
         let kept: BTreeSet<&str> = members.flat_map(|life| &life.subs).map(|sub| &*sub.text).collect();
         self.owed.values_mut().for_each(|groups| groups.retain(|group| kept.contains(&**group)));
         self.owed.retain(|_, groups| !groups.is_empty());
@@ -124,9 +124,14 @@ fn excused(figures: &Figures<'_>) -> u64 {
     dropped + figures.counters.expired.load(Relaxed)
 }
 
+/// Whether the session of a life outlives the connection that it has, or had last.
+fn is_kept(life: &Life, ground: &Ground) -> bool {
+    !life.is_over && life.has_lasted && ground.conns[life.conn].expiry > 0
+}
+
 /// Whether a session is kept.
 fn lasts(session: &Session, ground: &Ground) -> bool {
-    let mut lives = ground.lives.iter().filter(|life| !life.is_over && life.has_lasted);
+    let mut lives = ground.lives.iter().filter(|life| is_kept(life, ground));
     lives.any(|life| *session.client_id == *format!("c{}", life.client))
 }
 

@@ -27,7 +27,7 @@ pub(super) fn begin(
     now: Time,
     instant: Instant,
 ) -> Result<Life, OpenError> {
-    let Found { store, fold, bodies, cut } = store::open(disk)?;
+    let Found { store, fold, bodies, cut } = store::open(disk, limits.queue_head)?;
     let journal = Arc::new(store::journal(&store, &fold, now, instant));
     let counters = Arc::new(Counters::default());
     let broker = Broker::new(Arc::clone(limits), Arc::clone(&counters), instant);
@@ -50,7 +50,11 @@ fn known(session: &Arc<Session>) -> Option<(usize, u64)> {
 impl World {
     /// The committer comes when something is staged.
     pub(super) fn call_committer(&self) {
-        let is_staged = self.store.borrow().as_ref().is_some_and(|store| store.stage.waiting() > 0);
+        let is_staged = self
+            .store
+            .borrow()
+            .as_ref()
+            .is_some_and(|store| store.stage.waiting() > 0 || store.stage.is_asked());
         if is_staged {
             let delay = {
                 let mut random = self.random.borrow_mut();
@@ -94,6 +98,10 @@ impl World {
         let journal = Arc::clone(&self.lights().journal);
         while let Some(session) = journal.released() {
             at_desk(self, |bench| session.committed(bench));
+        }
+        while let Some((session, found)) = journal.found() {
+            self.count("what waited on disk was read");
+            at_desk(self, |bench| session.found(&found, bench));
         }
         if journal.condition() == Condition::Failed {
             let farewell = Farewell::new(ReasonCode::ImplementationSpecificError, "the store has failed");
