@@ -379,7 +379,7 @@ impl Outbound {
             bench.tally.waiting += 1;
             return Offered::Accepted;
         }
-        let mut kept = self.keeps(&terms).then(|| {
+        let mut kept = (is_recorded || self.keeps(&terms)).then(|| {
             let publication = Arc::clone(offering.publication(bench.counters()));
             Box::new(Delivery { publication, terms, number })
         });
