@@ -8,7 +8,7 @@ use crate::memory::Memory;
 use crate::publication::Publication;
 use crate::session::Session;
 use crate::stamp::Stamp;
-use aldis_store::{Condition, Gate, Log, MemoryLog, Origin, Put, Record, Sequence, Wall};
+use aldis_store::{Condition, Gate, Log, MemoryLog, Origin, Put, Record, Sequence, Wall, Written};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -70,6 +70,11 @@ impl Journal {
     /// What the log can do at the moment.
     pub fn condition(&self) -> Condition {
         self.log.condition()
+    }
+
+    /// What was written to disk since the start.
+    pub fn written(&self) -> Written {
+        self.log.written()
     }
 
     /// Whether so much waits to be written that publishers are to slow down.

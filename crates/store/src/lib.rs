@@ -28,7 +28,7 @@ pub use disk::Disk;
 pub use file_disk::FileDisk;
 pub use fold::{DeliveryState, Fold, OwedWill, SessionState, Standing, SubscriptionState, WillState};
 pub use gate::Gate;
-pub use log::{Bell, Condition, Log, MemoryLog, Sequence};
+pub use log::{Bell, Condition, Log, MemoryLog, Sequence, Written};
 pub use record::{Origin, Put, Queue, Record, Wall, WillRecord};
 pub use segments::{CheckpointJob, Cut, OpenError, Opened, Preparation, Reader, SegmentLog, Space};
 pub use stage::{Batch, Stage};

@@ -13,6 +13,7 @@ mod opening;
 
 use crate::disk::Disk;
 use crate::frame::{self, Head, Salt};
+use crate::log::Written;
 use crate::scan::Place;
 pub use jobs::{CheckpointJob, Preparation};
 pub use opening::{Cut, OpenError, Opened};
@@ -115,7 +116,9 @@ pub struct SegmentLog<D: Disk> {
     /// Where the records begin that the last checkpoint does not hold, and of the one that is being written.
     checkpoint_at: u64,
     next_checkpoint_at: u64,
+    next_checkpoint_size: u64,
     has_failed: bool,
+    written: Written,
     encoded: Vec<u8>,
 }
 
@@ -147,6 +150,7 @@ impl<D: Disk> SegmentLog<D> {
         written?;
         let offset = usize::try_from(self.end).unwrap_or(usize::MAX) + frame::HEADER;
         self.end += size;
+        self.written.log += size;
         self.next_index += 1;
         (self.owes_sync, self.is_marked) = (true, false);
         Ok(Place { segment: self.current, offset })
@@ -168,6 +172,7 @@ impl<D: Disk> SegmentLog<D> {
             let Some(segment) = self.segments.get(&self.current) else { return Err(gone()) };
             self.disk.sync_data(&segment.file)?;
             self.owes_sync = false;
+            self.written.syncs += 1;
         }
         self.synced = self.next_index - 1;
         Ok(())
@@ -199,6 +204,12 @@ impl<D: Disk> SegmentLog<D> {
     #[must_use]
     pub fn last_index(&self) -> u64 {
         self.next_index - 1
+    }
+
+    /// What was written since the start.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        self.written
     }
 
     /// Bytes of all files of segments.
@@ -276,6 +287,7 @@ impl<D: Disk> SegmentLog<D> {
         // A disk that cannot sync one file is not trusted with another.
         self.has_failed |= result.is_err() && !self.no_room;
         if let Some((name, file, size)) = preparation.into_ready().filter(|_| result.is_ok()) {
+            self.written.zeros += size;
             self.add_ready(Ready { name, file, size });
         }
     }
@@ -333,6 +345,7 @@ impl<D: Disk> SegmentLog<D> {
     /// [`SegmentLog::checkpointed`].
     pub fn checkpoint(&mut self, state: Vec<u8>) -> CheckpointJob<D> {
         self.next_checkpoint_at = self.current;
+        self.next_checkpoint_size = state.len() as u64;
         CheckpointJob::new(
             Arc::clone(&self.disk),
             self.salt,
@@ -349,6 +362,7 @@ impl<D: Disk> SegmentLog<D> {
     /// The checkpoint that was begun last is on disk, and earlier ones are not needed.
     pub fn checkpointed(&mut self) {
         self.checkpoint_at = self.next_checkpoint_at;
+        self.written.checkpoints += self.next_checkpoint_size;
     }
 }
 

@@ -4,7 +4,7 @@
 //! task. While one commit is under way what comes gathers for the next. Nobody here writes: whoever runs the
 //! [`Committer`](crate::Committer) takes what is staged and says how far it is durable.
 
-use crate::log::{Bell, Condition, Log, Sequence};
+use crate::log::{Bell, Condition, Log, Sequence, Written};
 use crate::record::Record;
 use parking_lot::{Condvar, Mutex};
 use std::sync::atomic::{
@@ -48,6 +48,8 @@ pub struct Stage {
     waiting: AtomicUsize,
     committed: AtomicU64,
     condition: AtomicU8,
+    // Held to copy four numbers.
+    written: Mutex<Written>,
     // Bells are hung at the start.
     bells: Mutex<Vec<Bell>>,
 }
@@ -100,6 +102,11 @@ impl Stage {
         }
     }
 
+    /// What was written so far.
+    pub fn set_written(&self, written: Written) {
+        *self.written.lock() = written;
+    }
+
     /// Nothing is staged any more; whoever takes what is left is told so.
     pub fn close(&self) {
         self.staged.lock().closed = true;
@@ -146,6 +153,10 @@ impl Log for Stage {
             1 => Condition::Full,
             _ => Condition::Failed,
         }
+    }
+
+    fn written(&self) -> Written {
+        *self.written.lock()
     }
 
     fn is_behind(&self) -> bool {
