@@ -54,25 +54,33 @@ impl Client {
                 self.taken += size;
                 is_any = true;
             }
-            self.buffer.copy_within(self.taken..self.filled, 0);
-            (self.filled, self.taken) = (self.filled - self.taken, 0);
             if is_any {
                 return Ok(());
             }
-            match self.socket.read(&mut self.buffer[self.filled..])? {
-                0 => return Err(io::Error::other("the broker has closed the connection")),
-                count => self.filled += count,
-            }
+            self.fill()?;
         }
     }
 
-    /// The next packet, where only one comes.
-    fn wait(&mut self) -> io::Result<(u8, Vec<u8>)> {
-        let mut got = None;
-        while got.is_none() {
-            self.read(|kind, body| got = Some((kind, body.to_vec())))?;
+    fn fill(&mut self) -> io::Result<()> {
+        self.buffer.copy_within(self.taken..self.filled, 0);
+        (self.filled, self.taken) = (self.filled - self.taken, 0);
+        match self.socket.read(&mut self.buffer[self.filled..])? {
+            0 => return Err(io::Error::other("the broker has closed the connection")),
+            count => self.filled += count,
         }
-        got.ok_or_else(|| io::Error::other("no packet"))
+        Ok(())
+    }
+
+    /// The next packet alone.
+    fn wait(&mut self) -> io::Result<(u8, Vec<u8>)> {
+        loop {
+            if let Some((kind, body, size)) = next_packet(&self.buffer[self.taken..self.filled]) {
+                let packet = (kind, body.to_vec());
+                self.taken += size;
+                return Ok(packet);
+            }
+            self.fill()?;
+        }
     }
 
     /// Subscribes at QoS 1 and waits for SUBACK. Only where nothing else comes yet.
