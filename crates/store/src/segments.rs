@@ -24,7 +24,12 @@ use std::sync::Arc;
 
 /// Size of the first segment, and the unit of all sizes.
 const SMALLEST: u64 = 256 << 10;
-/// Sizes double when a segment fills up to this,
+/// A segment that fills with fewer frames than this makes the next ones larger: a change of segments costs as much as a
+/// few commits, so many of these should share it. Where commits are small, segments stay small.
+const WORTH: u64 = 64;
+/// So many segments make the next ones larger, too.
+const MANY: usize = 64;
+/// Sizes double up to this,
 const LARGE: u64 = 16 << 20;
 /// and in a store of so many bytes up to that.
 const MUCH: u64 = 512 << 20;
@@ -101,6 +106,10 @@ pub struct SegmentLog<D: Disk> {
     current: u64,
     /// Where the next frame goes in the current one.
     end: u64,
+    /// Index of its first frame.
+    first_index: u64,
+    /// The one before was too small.
+    grows: bool,
     next_index: u64,
     synced: u64,
     /// Written and not synced.
@@ -236,15 +245,27 @@ impl<D: Disk> SegmentLog<D> {
     fn next_size(&self) -> u64 {
         let limit = if self.bytes() > MUCH { LARGEST } else { LARGE };
         let current = self.segments.get(&self.current).map_or(SMALLEST, |segment| segment.size);
-        // A store that is used little stays small, however often it is opened.
-        let fills = (current / 2..=current).contains(&self.end);
-        if fills { (2 * current).clamp(SMALLEST, limit) } else { current.clamp(SMALLEST, limit) }
+        // A store that is used little stays small, however often it is opened. Most segments are prepared when the
+        // current one has only just begun: what counts then is how the one before ended.
+        if self.grows || self.is_too_small() {
+            (2 * current).clamp(SMALLEST, limit)
+        } else {
+            current.clamp(SMALLEST, limit)
+        }
+    }
+
+    /// Whether the current segment has filled too fast.
+    fn is_too_small(&self) -> bool {
+        let size = self.segments.get(&self.current).map_or(SMALLEST, |segment| segment.size);
+        let is_full = (size / 2..=size).contains(&self.end);
+        is_full && (self.next_index - self.first_index < WORTH || self.segments.len() > MANY)
     }
 
     /// Begins a segment that holds a frame of this size: the largest that is ready, beyond the reserve if the disk has
     /// room.
     fn next_segment(&mut self, size: u64) -> io::Result<()> {
         self.sync_current()?;
+        self.grows = self.is_too_small();
         let fits = |ready: &Ready<D>| ready.size >= size;
         if !self.ready.last().is_some_and(fits) || (self.ready.len() <= RESERVE && !self.no_room) {
             let mut preparation = self.prepare(self.next_size().max(size.next_multiple_of(SMALLEST)));
@@ -257,7 +278,7 @@ impl<D: Disk> SegmentLog<D> {
         self.disk.sync_names()?;
         self.files.write().insert(self.current, Arc::clone(&ready.file));
         self.segments.insert(self.current, Segment { file: ready.file, size: ready.size });
-        self.end = 0;
+        (self.end, self.first_index) = (0, self.next_index);
         Ok(())
     }
 

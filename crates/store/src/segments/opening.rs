@@ -166,6 +166,8 @@ impl<D: Disk> SegmentLog<D> {
             segments: replay.segments,
             current,
             end: u64::MAX / 2,
+            first_index: scan.next(),
+            grows: false,
             next_index: scan.next(),
             synced: scan.next() - 1,
             owes_sync: false,
