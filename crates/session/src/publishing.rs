@@ -108,7 +108,7 @@ impl Conversation {
             },
             owned: OnceCell::new(),
         };
-        if bench.journal.refuses() && self.is_refused_for_the_log(&offering, answer, batch, router, bench)? {
+        if bench.log_refuses && self.is_refused_for_the_log(&offering, answer, batch, router, bench)? {
             return Ok(());
         }
         if publish.retain || !batch.held.is_empty() {
@@ -127,8 +127,10 @@ impl Conversation {
             return Ok(());
         }
         let matched = route(&mut self.route, &offering, router, bench);
-        let after = self.close(&offering, answer, batch.inbound, bench);
-        self.answers_wait_for(after, batch.inbound);
+        if bench.is_recording() {
+            let after = self.close(&offering, answer, batch.inbound, bench);
+            self.answers_wait_for(after, batch.inbound);
+        }
         self.answer(answer, matched, bench);
         Ok(())
     }
