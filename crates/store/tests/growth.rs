@@ -1,5 +1,6 @@
 //! How a log on a real disk grows: many messages are kept in a few large segments, not in hundreds of small ones, of
 //! which each costs its creation, a rename and a sync of the directory beside the commits.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use aldis_packet::QoS;
 use aldis_store::{
