@@ -31,6 +31,7 @@ pub(super) fn main(given: Vec<String>) -> Result<bool, String> {
     let root = repository::root()?;
     build(&root, &options)?;
     let bench = Bench::new(&root, &options)?;
+    let load = cost::load_average();
     let mut rows = Rows::default();
     for round in 1..=options.rounds {
         for part in Part::ALL.into_iter().filter(|part| options.wants(*part)) {
@@ -47,7 +48,7 @@ pub(super) fn main(given: Vec<String>) -> Result<bool, String> {
     println!("\n{tables}");
     rows.faults.iter().for_each(|fault| println!("FAULT: {fault}"));
     match (options.writes_document(), rows.faults.is_empty()) {
-        (true, true) => document::write(&root, &tables, &options)?,
+        (true, true) => document::write(&root, &tables, &options, load)?,
         (true, false) => {
             println!("the document stays as it was: figures of a broker with faults mean nothing")
         }

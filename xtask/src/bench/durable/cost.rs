@@ -54,6 +54,12 @@ impl Cost {
     }
 }
 
+/// How many threads wanted a core in the last minute: near 0 on a machine that does nothing else.
+pub(super) fn load_average() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0.0)
+}
+
 /// Resident memory in bytes.
 pub(super) fn memory(id: u32) -> f64 {
     field(&format!("/proc/{id}/status"), "VmRSS:") * 1024.0

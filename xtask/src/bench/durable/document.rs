@@ -212,10 +212,10 @@ fn restart(rows: &Rows, options: &Options) -> String {
 }
 
 /// Puts the tables into the document, with when and where they were measured.
-pub(super) fn write(root: &Path, tables: &str, options: &Options) -> Result<(), String> {
+pub(super) fn write(root: &Path, tables: &str, options: &Options, load: f64) -> Result<(), String> {
     let (rounds, seconds) = (options.rounds, options.seconds);
     let head = format!(
-        "{}: medians of {rounds} rounds of {seconds} s, in brackets the least and the most.",
+        "{}, load average {load:.1} before: medians of {rounds} rounds of {seconds} s, in brackets the least and the most.",
         measured_on(root)
     );
     let path = root.join(DOCUMENT);

@@ -7,7 +7,8 @@ pub(super) const HELP: &str = "cargo xtask bench --durable [--rounds N] [--only 
 
 Measures what it costs that acknowledged messages are on disk: with the release binary, on a real disk, beside a
 loop that does nothing but write and sync. Writes its tables to docs/durability.md, between its markers. Nothing else
-should use the disk meanwhile.
+should use disk or processors meanwhile: a sync that is over waits for a core, which on a busy machine takes longer
+than the sync. Where that cannot be had, root can run it as `chrt -r 1 cargo xtask bench --durable`.
 
 --rounds N         rounds over all parts; medians over them (default 3)
 --only PART        this part alone (repeatable): publish, life, latency, restart. Writes no document.
