@@ -111,7 +111,7 @@ fn read() -> (String, Asked) {
         bytes: 0,
     };
     let mut given = std::env::args().skip(1);
-    let work = given.next().unwrap_or_else(|| usage("no work named"));
+    let work = given.next().filter(|work| work != "--help").unwrap_or_else(|| usage("no work named"));
     while let Some(key) = given.next() {
         match key.as_str() {
             "--online" => asked.online = true,
