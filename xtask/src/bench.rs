@@ -7,6 +7,7 @@
 
 mod broker;
 mod document;
+mod durable;
 mod figures;
 mod options;
 mod workloads;
@@ -29,7 +30,11 @@ type Runs = BTreeMap<(&'static str, String), Vec<Measured>>;
 
 /// Runs the subcommand; true when the broker under test lost and reordered nothing, and costs no more than is
 /// allowed at present.
-pub(crate) fn main(given: Vec<String>) -> Result<bool, String> {
+pub(crate) fn main(mut given: Vec<String>) -> Result<bool, String> {
+    if given.iter().any(|option| option == "--durable") {
+        given.retain(|option| option != "--durable");
+        return durable::main(given);
+    }
     let Some(options) = Options::read(given)? else {
         println!("{}", options::HELP);
         return Ok(true);
@@ -96,10 +101,15 @@ fn brokers(options: &Options) -> Vec<Broker> {
     [relay, aldis].into_iter().chain(others).collect()
 }
 
-fn build(root: &Path, options: &Options) -> Result<(), String> {
+/// The load generators and the relay.
+fn build_load(root: &Path) -> Result<(), String> {
     let mqload =
         ["build", "--release", "--manifest-path", "bench/mqload/Cargo.toml", "--target-dir", "target/mqload"];
-    run(Command::new("cargo").args(mqload).current_dir(root))?;
+    run(Command::new("cargo").args(mqload).current_dir(root))
+}
+
+fn build(root: &Path, options: &Options) -> Result<(), String> {
+    build_load(root)?;
     if options.builds_aldis {
         run(Command::new("cargo")
             .args(["build", "--profile", "dist", "--package", "aldis"])

@@ -9,7 +9,7 @@ use crate::clock;
 use crate::server::Doors;
 use aldis_packet::PacketType;
 use aldis_session::{DropReason, FilterReason, RefuseReason};
-use aldis_store::Condition;
+use aldis_store::{Condition, Written};
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Numbers since the start of the server, and how many there are of a thing now. Named as in
@@ -49,6 +49,7 @@ pub(crate) struct Snapshot {
     pub(crate) retained_bytes: u64,
     /// 0 takes everything, or keeps nothing; 1 its disk is full; 2 it has failed.
     pub(crate) store_condition: u64,
+    pub(crate) store_written: Written,
     pub(crate) sessions: u64,
     pub(crate) connected: u64,
     pub(crate) connected_maximum: u64,
@@ -104,6 +105,7 @@ impl Snapshot {
                 Condition::Full => 1,
                 Condition::Failed => 2,
             },
+            store_written: broker.journal.written(),
             sessions: size(&population.sessions),
             connected: size(&population.connected),
             connected_maximum: size(&population.connected_maximum),

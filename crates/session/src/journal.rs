@@ -9,7 +9,7 @@ use crate::publication::Publication;
 use crate::session::Session;
 use crate::stamp::Stamp;
 use aldis_store::{
-    Condition, Found, Gate, Head, Log, MemoryLog, Origin, Put, Record, Sequence, Wall, Wanted,
+    Condition, Found, Gate, Head, Log, MemoryLog, Origin, Put, Record, Sequence, Wall, Wanted, Written,
 };
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -76,6 +76,11 @@ impl Journal {
     /// What the log can do at the moment.
     pub fn condition(&self) -> Condition {
         self.log.condition()
+    }
+
+    /// What was written to disk since the start.
+    pub fn written(&self) -> Written {
+        self.log.written()
     }
 
     /// Whether so much waits to be written that publishers are to slow down.

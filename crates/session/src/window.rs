@@ -148,8 +148,8 @@ impl Window {
     }
 
     fn offset(&self, id: PacketId) -> usize {
-        let wanted = u64::from(id.get()) - 1;
-        ((wanted + IDS - self.first % IDS) % IDS) as usize
+        let (wanted, first) = (u64::from(id.get()) - 1, self.first % IDS);
+        (if wanted < first { wanted + IDS - first } else { wanted - first }) as usize
     }
 
     /// The exchange with this identifier, if one is open.

@@ -76,6 +76,8 @@ pub struct Workbench {
     counters: Arc<Counters>,
     /// What is recorded, and who waits for it.
     pub(crate) journal: Arc<Journal>,
+    /// Whether the log took nothing that needs space when the turn began.
+    pub(crate) log_refuses: bool,
     /// Whether a target of the message at hand was recorded.
     recorded: bool,
     /// Sessions that wait until the message at hand is durable.
@@ -108,6 +110,7 @@ impl Workbench {
             observer,
             counters,
             journal: Arc::new(Journal::in_memory(now)),
+            log_refuses: false,
             recorded: false,
             wait_for_put: Vec::new(),
             wait: Vec::new(),
@@ -140,6 +143,12 @@ impl Workbench {
     /// The session has a message that leaves when it is durable, and its body is recorded after this.
     pub(crate) fn waits_for_put(&mut self, session: &Weak<Session>) {
         self.wait_for_put.push(Weak::clone(session));
+    }
+
+    /// Whether a target of the message at hand is recorded, so that it is to be closed.
+    #[inline]
+    pub(crate) fn is_recording(&self) -> bool {
+        self.recorded
     }
 
     /// A target of the message at hand is recorded.
@@ -241,6 +250,7 @@ impl Workbench {
     /// Begins a turn at this generation of the routes: as much work again may be done.
     pub(crate) fn begin_turn(&mut self, generation: u64) {
         self.work = 0;
+        self.log_refuses = self.journal.refuses();
         self.forget_routes_before(generation);
     }
 

@@ -241,6 +241,7 @@ impl<D: Disk> Committer<D> {
 
     /// Frees segments, and says whether there is space.
     fn tidy(&mut self) {
+        self.stage.set_written(self.segments.written());
         let fold = &self.fold;
         if !self.owes_sync {
             // What makes a body dead is durable.

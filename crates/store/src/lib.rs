@@ -33,7 +33,7 @@ pub use fold::{
     WillState,
 };
 pub use gate::Gate;
-pub use log::{Bell, Condition, Log, MemoryLog, Sequence};
+pub use log::{Bell, Condition, Log, MemoryLog, Sequence, Written};
 pub use lookup::{Found, FoundDelivery, Head, Lookup, Wanted};
 pub use record::{Origin, Put, Queue, Record, SharePlace, Wall, WillRecord};
 pub use segments::{CheckpointJob, Cut, OpenError, Opened, Preparation, Reader, SegmentLog, Space};

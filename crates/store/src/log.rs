@@ -35,6 +35,10 @@ pub trait Log: Send + Sync {
     fn found(&self) -> Option<Found> {
         None
     }
+    /// What was written since the start.
+    fn written(&self) -> Written {
+        Written::default()
+    }
     /// Whether so much waits to be written that whoever makes more should slow down.
     fn is_behind(&self) -> bool {
         false
@@ -51,6 +55,19 @@ pub enum Condition {
     Full,
     /// A write or a sync failed. Nothing is committed any more, until the broker is started anew.
     Failed,
+}
+
+/// What a log has done since the start, in bytes that were handed to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Written {
+    /// How often the log was synced: each time once for all who waited.
+    pub syncs: u64,
+    /// Records, framed.
+    pub log: u64,
+    /// Segments that were prepared.
+    pub zeros: u64,
+    /// Checkpoints that are whole.
+    pub checkpoints: u64,
 }
 
 /// What a log calls after a commit.

@@ -13,6 +13,7 @@ mod opening;
 
 use crate::disk::Disk;
 use crate::frame::{self, Head, Salt};
+use crate::log::Written;
 use crate::scan::Place;
 pub use jobs::{CheckpointJob, Preparation};
 pub use opening::{Cut, OpenError, Opened};
@@ -23,7 +24,12 @@ use std::sync::Arc;
 
 /// Size of the first segment, and the unit of all sizes.
 const SMALLEST: u64 = 256 << 10;
-/// Sizes double when a segment fills up to this,
+/// A segment that fills with fewer frames than this makes the next ones larger: a change of segments costs as much as a
+/// few commits, so many of these should share it. Where commits are small, segments stay small.
+const WORTH: u64 = 64;
+/// So many segments make the next ones larger, too.
+const MANY: usize = 64;
+/// Sizes double up to this,
 const LARGE: u64 = 16 << 20;
 /// and in a store of so many bytes up to that.
 const MUCH: u64 = 512 << 20;
@@ -100,6 +106,10 @@ pub struct SegmentLog<D: Disk> {
     current: u64,
     /// Where the next frame goes in the current one.
     end: u64,
+    /// Index of its first frame.
+    first_index: u64,
+    /// The one before was too small.
+    grows: bool,
     next_index: u64,
     synced: u64,
     /// Written and not synced.
@@ -115,7 +125,9 @@ pub struct SegmentLog<D: Disk> {
     /// Where the records begin that the last checkpoint does not hold, and of the one that is being written.
     checkpoint_at: u64,
     next_checkpoint_at: u64,
+    next_checkpoint_size: u64,
     has_failed: bool,
+    written: Written,
     encoded: Vec<u8>,
 }
 
@@ -147,6 +159,7 @@ impl<D: Disk> SegmentLog<D> {
         written?;
         let offset = usize::try_from(self.end).unwrap_or(usize::MAX) + frame::HEADER;
         self.end += size;
+        self.written.log += size;
         self.next_index += 1;
         (self.owes_sync, self.is_marked) = (true, false);
         Ok(Place { segment: self.current, offset })
@@ -168,6 +181,7 @@ impl<D: Disk> SegmentLog<D> {
             let Some(segment) = self.segments.get(&self.current) else { return Err(gone()) };
             self.disk.sync_data(&segment.file)?;
             self.owes_sync = false;
+            self.written.syncs += 1;
         }
         self.synced = self.next_index - 1;
         Ok(())
@@ -201,6 +215,12 @@ impl<D: Disk> SegmentLog<D> {
         self.next_index - 1
     }
 
+    /// What was written since the start.
+    #[must_use]
+    pub fn written(&self) -> Written {
+        self.written
+    }
+
     /// Bytes of all files of segments.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -225,15 +245,27 @@ impl<D: Disk> SegmentLog<D> {
     fn next_size(&self) -> u64 {
         let limit = if self.bytes() > MUCH { LARGEST } else { LARGE };
         let current = self.segments.get(&self.current).map_or(SMALLEST, |segment| segment.size);
-        // A store that is used little stays small, however often it is opened.
-        let fills = (current / 2..=current).contains(&self.end);
-        if fills { (2 * current).clamp(SMALLEST, limit) } else { current.clamp(SMALLEST, limit) }
+        // A store that is used little stays small, however often it is opened. Most segments are prepared when the
+        // current one has only just begun: what counts then is how the one before ended.
+        if self.grows || self.is_too_small() {
+            (2 * current).clamp(SMALLEST, limit)
+        } else {
+            current.clamp(SMALLEST, limit)
+        }
+    }
+
+    /// Whether the current segment has filled too fast.
+    fn is_too_small(&self) -> bool {
+        let size = self.segments.get(&self.current).map_or(SMALLEST, |segment| segment.size);
+        let is_full = (size / 2..=size).contains(&self.end);
+        is_full && (self.next_index - self.first_index < WORTH || self.segments.len() > MANY)
     }
 
     /// Begins a segment that holds a frame of this size: the largest that is ready, beyond the reserve if the disk has
     /// room.
     fn next_segment(&mut self, size: u64) -> io::Result<()> {
         self.sync_current()?;
+        self.grows = self.is_too_small();
         let fits = |ready: &Ready<D>| ready.size >= size;
         if !self.ready.last().is_some_and(fits) || (self.ready.len() <= RESERVE && !self.no_room) {
             let mut preparation = self.prepare(self.next_size().max(size.next_multiple_of(SMALLEST)));
@@ -246,7 +278,7 @@ impl<D: Disk> SegmentLog<D> {
         self.disk.sync_names()?;
         self.files.write().insert(self.current, Arc::clone(&ready.file));
         self.segments.insert(self.current, Segment { file: ready.file, size: ready.size });
-        self.end = 0;
+        (self.end, self.first_index) = (0, self.next_index);
         Ok(())
     }
 
@@ -276,6 +308,7 @@ impl<D: Disk> SegmentLog<D> {
         // A disk that cannot sync one file is not trusted with another.
         self.has_failed |= result.is_err() && !self.no_room;
         if let Some((name, file, size)) = preparation.into_ready().filter(|_| result.is_ok()) {
+            self.written.zeros += size;
             self.add_ready(Ready { name, file, size });
         }
     }
@@ -333,6 +366,7 @@ impl<D: Disk> SegmentLog<D> {
     /// [`SegmentLog::checkpointed`].
     pub fn checkpoint(&mut self, state: Vec<u8>) -> CheckpointJob<D> {
         self.next_checkpoint_at = self.current;
+        self.next_checkpoint_size = state.len() as u64;
         CheckpointJob::new(
             Arc::clone(&self.disk),
             self.salt,
@@ -349,6 +383,7 @@ impl<D: Disk> SegmentLog<D> {
     /// The checkpoint that was begun last is on disk, and earlier ones are not needed.
     pub fn checkpointed(&mut self) {
         self.checkpoint_at = self.next_checkpoint_at;
+        self.written.checkpoints += self.next_checkpoint_size;
     }
 }
 

@@ -4,7 +4,7 @@
 //! task. While one commit is under way what comes gathers for the next. Nobody here writes: whoever runs the
 //! [`Committer`](crate::Committer) takes what is staged and says how far it is durable.
 
-use crate::log::{Bell, Condition, Log, Sequence};
+use crate::log::{Bell, Condition, Log, Sequence, Written};
 use crate::lookup::{Found, Wanted};
 use crate::record::Record;
 use parking_lot::{Condvar, Mutex};
@@ -54,6 +54,8 @@ pub struct Stage {
     condition: AtomicU8,
     // Held to put an answer in or to take one out.
     answers: Mutex<VecDeque<Found>>,
+    // Held to copy four numbers.
+    written: Mutex<Written>,
     // Bells are hung at the start.
     bells: Mutex<Vec<Bell>>,
 }
@@ -122,6 +124,11 @@ impl Stage {
         }
     }
 
+    /// What was written so far.
+    pub fn set_written(&self, written: Written) {
+        *self.written.lock() = written;
+    }
+
     /// Nothing is staged any more; whoever takes what is left is told so.
     pub fn close(&self) {
         self.staged.lock().closed = true;
@@ -182,6 +189,10 @@ impl Log for Stage {
 
     fn found(&self) -> Option<Found> {
         self.answers.lock().pop_front()
+    }
+
+    fn written(&self) -> Written {
+        *self.written.lock()
     }
 
     fn is_behind(&self) -> bool {

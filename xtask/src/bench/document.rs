@@ -76,13 +76,13 @@ fn yes_or_no(is: bool) -> &'static str {
 }
 
 /// `median (least–most)`.
-fn shown(spread: Option<Spread>, digits: usize) -> String {
+pub(super) fn shown(spread: Option<Spread>, digits: usize) -> String {
     let Some(Spread { median, least, most }) = spread else { return "–".to_owned() };
     format!("{median:.digits$} ({least:.digits$}–{most:.digits$})")
 }
 
-/// Puts the tables into the document, with when and where they were measured.
-pub(super) fn write(root: &Path, tables: &str, options: &Options) -> Result<(), String> {
+/// When and where figures are measured, as the beginning of a sentence.
+pub(super) fn measured_on(root: &Path) -> String {
     let said = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).current_dir(root).output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -94,9 +94,15 @@ pub(super) fn write(root: &Path, tables: &str, options: &Options) -> Result<(), 
     let commit =
         said("git", &["describe", "--always", "--dirty"]).unwrap_or_else(|| "not committed".to_owned());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    format!("Measured {date}, commit {commit}, {kernel}, {cores} cores")
+}
+
+/// Puts the tables into the document, with when and where they were measured.
+pub(super) fn write(root: &Path, tables: &str, options: &Options) -> Result<(), String> {
     let (rounds, seconds) = (options.rounds, options.seconds);
+    let measured_on = measured_on(root);
     let where_and_when = format!(
-        "Measured {date}, commit {commit}, {kernel}, {cores} cores (broker on one, load on another): medians of {rounds} rounds of\n{seconds} s, in brackets the least and the most; 64-byte payloads, saturated."
+        "{measured_on} (broker on one, load on another): medians of {rounds} rounds of\n{seconds} s, in brackets the least and the most; 64-byte payloads, saturated."
     );
     let path = root.join(DOCUMENT);
     let old = std::fs::read_to_string(&path).unwrap_or_else(|_| NEW.to_owned());

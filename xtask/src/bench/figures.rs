@@ -126,6 +126,11 @@ impl Spread {
             if values.len() % 2 == 1 { upper } else { (upper + values.get(middle.checked_sub(1)?)?) / 2.0 };
         Some(Self { median, least: *values.first()?, most: *values.last()? })
     }
+
+    /// In another unit.
+    pub(super) fn scaled(self, by: f64) -> Self {
+        Self { median: self.median * by, least: self.least * by, most: self.most * by }
+    }
 }
 
 /// All rounds of one workload.

@@ -5,11 +5,13 @@ use crate::arguments::Arguments;
 use crate::process::DATA;
 
 pub(super) const HELP: &str = "cargo xtask bench [--rounds N] [--only WORKLOAD] [--aldis PATH] [--quick] [--yardstick] [--also NAME='CMD']
+cargo xtask bench --durable [--help]
 
 Measures the CPU time the broker spends on each delivered message of 64 bytes, and the memory of an idle
 connection, and compares with a bare TCP relay that runs in turn with it. Broker on core 0, load on core 1.
 Writes the tables to docs/performance.md, between its markers. Fails when the broker loses, repeats out of
 order or stalls, and when it costs more than twice its bar; a bar that is missed is shown in the table.
+--durable measures what is kept on disk instead, and writes to docs/durability.md.
 
 --rounds N         rounds over all workloads; medians over them (default 5)
 --only WORKLOAD    this workload alone (repeatable): one2one-q0, fanout-q0, fanin-q0, pairs-q0,

@@ -11,6 +11,7 @@ use crate::sys_topics::figures::{Figure, Kind, Value, figures};
 use crate::trends::Trends;
 use aldis_packet::PacketType;
 use aldis_session::{DropReason, FilterReason, RefuseReason};
+use aldis_store::Written;
 
 /// The whole text.
 pub(crate) fn exposition(snapshot: &Snapshot, trends: &Trends, process: &Process) -> String {
@@ -26,6 +27,7 @@ pub(crate) fn exposition(snapshot: &Snapshot, trends: &Trends, process: &Process
     traffic(snapshot, &mut to);
     deliveries(snapshot, &mut to);
     held(snapshot, &mut to);
+    store(snapshot, &mut to);
     clients(snapshot, &mut to);
     of_the_process(process, &mut to);
     for figure in figures(snapshot, trends, process) {
@@ -185,6 +187,18 @@ fn held(snapshot: &Snapshot, to: &mut Exposition) {
     ] {
         to.single(name, Kind::Gauge, help, count);
     }
+}
+
+fn store(snapshot: &Snapshot, to: &mut Exposition) {
+    let Written { syncs, log, zeros, checkpoints } = snapshot.store_written;
+    to.single("aldis_store_syncs_total", Kind::Counter, "How often the log of the store was synced", syncs);
+    to.labelled(
+        "aldis_store_written_bytes_total",
+        Kind::Counter,
+        "Bytes that the store has written, by what they are for",
+        "purpose",
+        [("log", log), ("zeros", zeros), ("checkpoints", checkpoints)],
+    );
 }
 
 fn clients(snapshot: &Snapshot, to: &mut Exposition) {

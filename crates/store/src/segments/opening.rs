@@ -9,6 +9,7 @@ use super::jobs::{self, UNFINISHED};
 use super::{RESERVE, Ready, SMALLEST, SPARE, Segment, SegmentLog, segment_name};
 use crate::disk::Disk;
 use crate::frame::{self, ALIGNMENT, Frame, Salt};
+use crate::log::Written;
 use crate::scan::{End, Place, Scan};
 use crc32c::crc32c;
 use parking_lot::RwLock;
@@ -165,6 +166,8 @@ impl<D: Disk> SegmentLog<D> {
             segments: replay.segments,
             current,
             end: u64::MAX / 2,
+            first_index: scan.next(),
+            grows: false,
             next_index: scan.next(),
             synced: scan.next() - 1,
             owes_sync: false,
@@ -175,7 +178,9 @@ impl<D: Disk> SegmentLog<D> {
             no_room: false,
             checkpoint_at: start.0,
             next_checkpoint_at: start.0,
+            next_checkpoint_size: 0,
             has_failed: false,
+            written: Written::default(),
             encoded: Vec::new(),
         };
         // The end of an earlier life is left as it is.
