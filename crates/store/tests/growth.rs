@@ -73,6 +73,7 @@ fn publish(stage: &Stage, message: u64) {
         retain: false,
         ids: Cow::Borrowed(&[]),
         slot,
+        share: None,
     };
     stage.append(&Record::Queue(queue));
     stage.append(&Record::Put(Put {
