@@ -6,6 +6,7 @@ use aldis_session::{Counters, Journal, Rights};
 use aldis_store::{Fold, Log, OpenError, Put, Wall};
 use std::collections::HashMap;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,11 +18,14 @@ pub struct KeptState {
     log: Arc<dyn Log>,
     fold: Fold,
     bodies: ReadBodies,
-    close: Option<Close>,
+    begin: Option<Begin>,
 }
 
 /// Ends a log: everything that was recorded is on disk when it returns.
 pub(crate) type Close = Box<dyn FnOnce() + Send + Sync>;
+
+/// Begins to write a log behind the records that have made a fold, once the Broker is there.
+pub(crate) type Begin = Box<dyn FnOnce(Fold) -> io::Result<Close> + Send>;
 
 /// A Broker with its state.
 pub(crate) struct Restored {
@@ -41,12 +45,12 @@ impl KeptState {
     /// The state that the records of `log` make, whose messages `bodies` reads.
     #[must_use]
     pub fn new(log: Arc<dyn Log>, fold: Fold, bodies: ReadBodies) -> KeptState {
-        KeptState { log, fold, bodies, close: None }
+        KeptState { log, fold, bodies, begin: None }
     }
 
-    /// The same state, whose log is ended by `close` when the server has stopped.
-    pub(crate) fn closed_by(mut self, close: Close) -> KeptState {
-        self.close = Some(close);
+    /// The same state, whose log is written from when `begin` is called on.
+    pub(crate) fn begun_by(mut self, begin: Begin) -> KeptState {
+        self.begin = Some(begin);
         self
     }
 
@@ -64,7 +68,7 @@ impl KeptState {
         counters: &Arc<Counters>,
         now: Instant,
     ) -> Result<Restored, OpenError> {
-        let KeptState { log, fold, bodies, close } = self;
+        let KeptState { log, fold, bodies, begin } = self;
         // Time never goes back: a clock that does makes nothing younger than it was.
         let wall = fold.time(wall_now());
         let journal = Arc::new(Journal::new(Arc::clone(&log), fold.last_message, now, wall));
@@ -75,6 +79,7 @@ impl KeptState {
             known.insert(put.message, Arc::new(publication));
         })?;
         broker.restore(&fold, &known, rights, now);
+        let close = begin.map(|begin| begin(fold)).transpose()?;
         Ok(Restored { broker, journal, log, close })
     }
 }

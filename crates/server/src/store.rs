@@ -85,15 +85,17 @@ pub fn open_store(directory: &Path, syncs: Syncs) -> Result<(KeptState, Found), 
     };
     let stage = Arc::new(Stage::default());
     let reader = log.reader();
-    let committer = Committer::new(Arc::clone(&stage), log, fold.clone(), syncs, Pace::default());
     let bodies = fold.bodies_at_hand(Head::default());
-    let thread = start(committer, Arc::clone(&stage))?;
     let read = Box::new(move |give: &mut dyn FnMut(&Put<'_>)| read_bodies(&bodies, &reader, give));
-    let log: Arc<dyn Log> = Arc::clone(&stage) as _;
-    let state = KeptState::new(log, fold, read).closed_by(Box::new(move || {
-        stage.close();
-        // A thread that panicked has said so.
-        let _ = thread.join();
+    let state = KeptState::new(Arc::clone(&stage) as Arc<dyn Log>, fold, read);
+    let state = state.begun_by(Box::new(move |fold| {
+        let committer = Committer::new(Arc::clone(&stage), log, fold, syncs, Pace::default());
+        let thread = start(committer, Arc::clone(&stage))?;
+        Ok(Box::new(move || {
+            stage.close();
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }))
     }));
     Ok((state, found))
 }

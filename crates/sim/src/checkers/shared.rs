@@ -73,17 +73,23 @@ impl Shared {
         Ok(())
     }
 
-    /// The broker crashes. Sessions that do not last are gone, with what they had at QoS 2, and shared subscriptions
-    /// in which nobody lasts.
+    /// The broker crashes. Sessions that do not last are gone, with what they had at QoS 2, and what came to shared
+    /// subscriptions while nobody in them lasted.
     fn crash(&mut self, figures: &Figures<'_>, ground: &Ground) {
         self.excused += excused(figures);
         let ends = figures.sessions.iter().filter(|session| !lasts(session, ground));
         let gone: usize = ends.map(|session| session.outbox.lock().outbound.in_flight()).sum();
         self.ended += dropped(figures, DropReason::SessionEnded) + gone as u64;
-        let members = ground.lives.iter().filter(|life| is_kept(life, ground));
-        let kept: BTreeSet<&str> = members.flat_map(|life| &life.subs).map(|sub| &*sub.text).collect();
-        self.owed.values_mut().for_each(|groups| groups.retain(|group| kept.contains(&**group)));
-        self.owed.retain(|_, groups| !groups.is_empty());
+        let kept: Vec<&Life> = ground.lives.iter().filter(|life| is_kept(life, ground)).collect();
+        self.owed.retain(|message, groups| {
+            let read_at = ground.messages[*message].read_at;
+            groups.retain(|group| {
+                // A member that came later makes nothing durable that was acknowledged before.
+                let mut subs = kept.iter().flat_map(|life| &life.subs);
+                subs.any(|sub| sub.text == *group && sub.since.is_some_and(|since| Some(since) < read_at))
+            });
+            !groups.is_empty()
+        });
         self.waiting.clear();
     }
 
