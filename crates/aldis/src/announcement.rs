@@ -15,8 +15,8 @@ use crate::configuration::{Config, Keeping, listen};
 use crate::machine;
 
 /// Said while there is no log on disk.
-pub const IN_MEMORY_ONLY: &str = "state is in memory only: sessions, queues and retained messages are lost when \
-     the broker stops; to keep them, start it with --data-dir";
+pub const IN_MEMORY_ONLY: &str = "state is in memory only, because durability is \"memory\": sessions, queues and \
+     retained messages are lost when the broker stops";
 
 /// Where state is kept, and what was found there.
 #[must_use]
@@ -54,7 +54,7 @@ pub fn cut(cut: &Cut) -> String {
 
 /// The answer to SIGUSR1, on which Mosquitto saves what it holds.
 pub const NOTHING_TO_FLUSH: &str = "SIGUSR1: nothing is buffered that could be written out: log lines are \
-     written as they come, and what has to be kept is kept before it is acknowledged, if there is a data_dir";
+     written as they come, and what has to be kept is on disk before it is acknowledged, unless durability is \"memory\"";
 
 /// What the other signals are for, said to whoever sends one that does nothing.
 pub const SIGNALS: &str = "HUP reads the configuration again, TERM and INT stop cleanly";

@@ -17,14 +17,15 @@ Examples:
   mosquitto_passwd -c users alice          a password file (Debian: in the package mosquitto), and
   aldis --listen tcp://0.0.0.0:1883 --set auth.password_file=users
                                            a broker for the network that asks for passwords
-  aldis --data-dir /var/lib/aldis          what was acknowledged survives a loss of power
+  aldis --data-dir /srv/aldis              what has to be kept is kept there, on disk when acknowledged
+  aldis --durability memory                nothing is kept and nothing made on disk
   aldis -c /etc/aldis/aldis.toml           with a configuration file; none is read unless named
   aldis -c aldis.toml --check-config       only say whether the file is good
   aldis --set limits.queue_messages=1000   any setting of the file
 
 Later ones win: the file, then environment variables (ALDIS_LIMITS__QUEUE_MESSAGES=1000), then
 --set, then the other options. All settings: docs/configuration.md.
-The log goes to standard error. Without --data-dir state is in memory only. There is no TLS yet.
+The log goes to standard error. Its last line at the start says where state is kept. There is no TLS yet.
 Signals: TERM and INT (Ctrl-C) stop cleanly, a second one at once; HUP reads settings again.
 Exit codes: 0 stopped or checked, 1 did not start or was stopped at once, 2 no such option.";
 

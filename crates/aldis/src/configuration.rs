@@ -38,9 +38,6 @@ const PASSWORD_FILE: &str = "auth.password_file";
 /// few hundred clients would be slowing publishers all the time.
 const MIN_WATERMARK: usize = 64 << 20;
 
-/// Whether state is kept when nothing is said about it, in the folder that the surroundings suggest.
-const IS_KEPT_BY_DEFAULT: bool = false;
-
 /// A complete configuration: every setting has a value, and they fit each other.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -255,12 +252,11 @@ fn complete(draft: Draft, listeners: Vec<Listener>) -> Result<Config, ConfigErro
     })
 }
 
-/// With a folder that was named state is kept there, unless it is said otherwise.
+/// State is kept in the folder that was named, or in the one that the surroundings suggest, unless it is said otherwise.
 fn keeping(draft: &Draft) -> Result<Keeping, ConfigError> {
     let syncs = match draft.durability {
         Some(2) => return Ok(Keeping::Memory),
         Some(1) => Syncs::Every(draft.durability_interval),
-        None if draft.data_dir.is_none() && !IS_KEPT_BY_DEFAULT => return Ok(Keeping::Memory),
         _ => Syncs::Always,
     };
     let folder = draft.data_dir.as_ref().or(draft.standard_dir.as_ref()).ok_or(ConfigError::NoFolder)?;

@@ -10,8 +10,8 @@ use crate::kept_state::{KeptState, wall_now};
 use aldis_store::frame::Salt;
 use aldis_store::scan::Place;
 use aldis_store::{
-    Committer, Condition, Cut, Errand, FileDisk, Fold, Head, Log, Lookup, OpenError, Opened, Pace, Put,
-    Reader, Record, SegmentLog, Stage, Syncs, apply,
+    Committer, Condition, Cut, Errand, FileDisk, Fold, Head, Log, LookedUp, Lookup, OpenError, Opened, Pace,
+    Put, Reader, Record, SegmentLog, Stage, Syncs, apply,
 };
 use std::io;
 use std::path::Path;
@@ -184,8 +184,12 @@ fn run_errands(errands: &Receiver<Errand<FileDisk>>, reports: &Sender<Report>) {
 /// The third thread.
 fn run_lookups(lookups: &Receiver<Lookup<FileDisk>>, stage: &Stage) {
     while let Ok(lookup) = lookups.recv() {
-        let (found, again) = lookup.run();
+        let LookedUp { found, again, failed } = lookup.run();
         found.into_iter().for_each(|found| stage.answer(found));
+        if let Some(error) = failed {
+            tracing::error!(target: "aldis", "the store cannot read what waits for a session: {error}; it is tried again");
+            std::thread::sleep(PATIENCE);
+        }
         again.into_iter().for_each(|again| stage.want(again));
     }
 }

@@ -49,7 +49,7 @@ impl Outbound {
 
     /// Asks the log for what waits on disk, when little of what comes before it is left.
     pub(crate) fn ask_for_more(&mut self, bench: &Workbench) {
-        let head = self.limits.queue_head;
+        let head = self.limits.queue_head();
         if self.recording.asks || !self.queue_mut().wants_more(head) {
             return;
         }

@@ -48,9 +48,9 @@ pub struct Limits {
     /// Bytes of the messages that wait for one client, and, beside them, of those that are in flight to it and
     /// kept to be sent again. 64 MiB.
     pub queue_bytes: usize,
-    /// Of the messages that wait for one client, how much is in memory where they are on disk, too. 512 messages and
-    /// 256 KiB: more than a socket takes at once.
-    pub queue_head: Head,
+    /// Of the messages that wait for one client and are on disk, how many are in memory, too: the next ones, of half a
+    /// kilobyte each at most on average. 512: more than a socket takes at once.
+    pub queue_in_memory: usize,
     /// Whether QoS 0 messages wait for a client that is offline. No: the standard lets them go,
     /// and a device that comes back wants the newest reading, not the oldest.
     pub queue_qos0: bool,
@@ -102,7 +102,7 @@ impl Default for Limits {
             receive_maximum: 1_000,
             queue_messages: 100_000,
             queue_bytes: 64 << 20,
-            queue_head: Head::default(),
+            queue_in_memory: Head::default().messages,
             queue_qos0: false,
             retained_messages: usize::MAX,
             retained_bytes: usize::MAX,
@@ -115,6 +115,15 @@ impl Default for Limits {
             answers_bytes: 1 << 20,
             memory_watermark: 512 << 20,
         }
+    }
+}
+
+impl Limits {
+    /// How much of a queue that is on disk is in memory, too.
+    #[must_use]
+    pub fn queue_head(&self) -> Head {
+        let messages = self.queue_in_memory.max(1);
+        Head { messages, bytes: messages.saturating_mul(512) }
     }
 }
 

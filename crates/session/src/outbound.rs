@@ -293,7 +293,7 @@ impl Outbound {
         let mut delivery = Delivery { publication, terms, number: 0 };
         if self.records(delivery.terms.qos, bench) {
             (delivery.number, _) = self.record_queued(&delivery.publication, &delivery.terms, None, bench);
-            if self.queue.is_long(self.limits.queue_head) {
+            if self.queue.is_long(self.limits.queue_head()) {
                 let size = u32::try_from(offering.weight()).unwrap_or(u32::MAX);
                 let away = Away { size, expires_at: offering.expires_at };
                 self.put_away(delivery.number, away, bench);

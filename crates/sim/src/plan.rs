@@ -153,7 +153,7 @@ impl Plan {
             sync_fails_in: of_store.pick(&[usize::MAX, usize::MAX, usize::MAX, 40]),
         });
         // Little is in memory of a queue, and the rest on disk.
-        limits.queue_head.messages = of_store.pick(&[1, 2, 5, 512]);
+        limits.queue_in_memory = of_store.pick(&[1, 2, 5, 512]);
         Plan {
             seed,
             limits,

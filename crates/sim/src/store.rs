@@ -5,8 +5,8 @@ use crate::disk::SimDisk;
 use aldis_session::Journal;
 use aldis_store::frame::Salt;
 use aldis_store::{
-    Committer, Cut, Errand, Fold, Head, Log, OpenError, Opened, Pace, Put, Record, SegmentLog, Stage, Syncs,
-    Wall, apply,
+    Committer, Cut, Errand, Fold, Head, Log, LookedUp, OpenError, Opened, Pace, Put, Record, SegmentLog,
+    Stage, Syncs, Wall, apply,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -116,7 +116,11 @@ impl Store {
             }
         }
         while let Some(lookup) = self.committer.lookup() {
-            let (found, again) = lookup.run();
+            let LookedUp { found, again, failed } = lookup.run();
+            if failed.is_some() {
+                // The power is gone, and soon the broker.
+                continue;
+            }
             found.into_iter().for_each(|found| self.stage.answer(found));
             again.into_iter().for_each(|again| self.stage.want(again));
         }

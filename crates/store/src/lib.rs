@@ -34,7 +34,7 @@ pub use fold::{
 };
 pub use gate::Gate;
 pub use log::{Bell, Condition, Log, MemoryLog, Sequence, Written};
-pub use lookup::{Found, FoundDelivery, Head, Lookup, Wanted};
+pub use lookup::{Found, FoundDelivery, Head, LookedUp, Lookup, Wanted};
 pub use record::{Origin, Put, Queue, Record, SharePlace, Wall, WillRecord};
 pub use segments::{CheckpointJob, Cut, OpenError, Opened, Preparation, Reader, SegmentLog, Space};
 pub use stage::{Batch, Stage};

@@ -10,6 +10,7 @@ use crate::record::{Put, Record};
 use crate::scan::Place;
 use crate::segments::Reader;
 use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
 
 /// How much of what waits for a session is in memory at most, the next of it; all behind it is on disk only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,17 @@ pub struct Found {
     pub deliveries: Vec<FoundDelivery>,
 }
 
+/// What came of a lookup.
+#[derive(Debug)]
+pub struct LookedUp {
+    /// What was found.
+    pub found: Option<Found>,
+    /// What is to be asked for again: it was not where it was, or the disk could not read it.
+    pub again: Option<Wanted>,
+    /// Why the disk could not read; whoever asks again waits a while.
+    pub failed: Option<io::Error>,
+}
+
 /// Bodies that are to be read.
 pub struct Lookup<D: Disk> {
     wanted: Wanted,
@@ -103,15 +115,22 @@ impl<D: Disk> Lookup<D> {
         self.places.is_empty()
     }
 
-    /// Reads them. Answers what was found, and what is to be asked for again, as it was not where it was.
+    /// Reads them.
     #[must_use]
-    pub fn run(self) -> (Option<Found>, Option<Wanted>) {
+    pub fn run(self) -> LookedUp {
         let Lookup { wanted, reader, places } = self;
         let mut deliveries = Vec::with_capacity(places.len());
-        let mut again = None;
+        let (mut again, mut failed) = (None, None);
         for (number, state, place, length) in places {
-            let read = reader.read(place, length as usize).ok();
-            let body = read.filter(|bytes| put_of(bytes, state.message).is_some());
+            let body = match reader.read(place, length as usize) {
+                Ok(bytes) => Some(bytes).filter(|bytes| put_of(bytes, state.message).is_some()),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => {
+                    again = Some(Wanted { from: number, missed: None, ..wanted });
+                    failed = Some(error);
+                    break;
+                }
+            };
             if body.is_none() && wanted.missed != Some((number, place)) {
                 again = Some(Wanted { from: number, missed: Some((number, place)), ..wanted });
                 break;
@@ -119,7 +138,8 @@ impl<D: Disk> Lookup<D> {
             deliveries.push(FoundDelivery { number, state, body: body.map(Vec::into_boxed_slice) });
         }
         let found = Found { session: wanted.session, deliveries };
-        (Some(found).filter(|found| !found.deliveries.is_empty()), again)
+        let found = Some(found).filter(|found| !found.deliveries.is_empty());
+        LookedUp { found, again, failed }
     }
 }
 

@@ -30,9 +30,9 @@ pub(crate) static GENERAL: &[Setting] = &[
         },
         effect: Effect::Restart,
         default: Some(
-            "with `durability` set the first of these that applies: `$STATE_DIRECTORY` (systemd; its first entry), \
+            "the first of these that applies: `$STATE_DIRECTORY` (systemd; its first entry), \
              `data` in the checkout (started by `cargo run`), `/var/lib/aldis` (started by root), \
-             `$XDG_DATA_HOME/aldis`, `$HOME/.local/share/aldis`; else none",
+             `$XDG_DATA_HOME/aldis`, `$HOME/.local/share/aldis`",
         ),
         help: "Folder for what the broker keeps: sessions, their queues and subscriptions, retained messages, wills. It \
                is made if it is not there, and belongs to one broker at a time. Not used, and not made, with \
@@ -47,7 +47,7 @@ pub(crate) static GENERAL: &[Setting] = &[
             set: |draft, which| draft.durability = Some(which),
         },
         effect: Effect::Restart,
-        default: Some("`\"fsync\"` with a `data_dir`, else `\"memory\"`"),
+        default: Some("`\"fsync\"`"),
         help: "What is safe when the broker acknowledges it. `fsync`: everything that has to be kept is on disk, and \
                survives a loss of power. `interval`: it is handed to the system, and survives the end of the \
                broker; a loss of power takes what came in the last `durability_interval`. `memory`: nothing is \

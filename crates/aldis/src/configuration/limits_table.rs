@@ -232,6 +232,21 @@ pub(crate) static LIMITS: &[Setting] = &[
         reason: "Room for the queue above with messages of some 600 bytes.",
     },
     Setting {
+        name: "limits.queue_in_memory",
+        kind: Kind::Number(Number {
+            unit: Unit::Count,
+            range: 1..=1_000_000_000,
+            word: None,
+            get: |draft| wide(draft.limits.queue_in_memory),
+            set: |draft, number| draft.limits.queue_in_memory = narrow(number),
+        }),
+        effect: Effect::NewSessions,
+        default: None,
+        help: "Of the messages that wait for one client and are on disk, how many are in memory, too: the next ones, \
+               or fewer if they have more than half a kilobyte each.",
+        reason: "More than a socket takes at once; the rest is read back while these are sent.",
+    },
+    Setting {
         name: "limits.queue_qos0",
         kind: Kind::Flag {
             get: |draft| Some(draft.limits.queue_qos0),

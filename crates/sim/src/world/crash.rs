@@ -27,7 +27,7 @@ pub(super) fn begin(
     now: Time,
     instant: Instant,
 ) -> Result<Life, OpenError> {
-    let Found { store, fold, bodies, cut } = store::open(disk, limits.queue_head)?;
+    let Found { store, fold, bodies, cut } = store::open(disk, limits.queue_head())?;
     let journal = Arc::new(store::journal(&store, &fold, now, instant));
     let counters = Arc::new(Counters::default());
     let broker = Broker::new(Arc::clone(limits), Arc::clone(&counters), instant);
