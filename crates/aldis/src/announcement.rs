@@ -15,8 +15,8 @@ use crate::configuration::{Config, Keeping, listen};
 use crate::machine;
 
 /// Said while there is no log on disk.
-pub const IN_MEMORY_ONLY: &str = "state is in memory only, because durability is \"memory\": sessions, queues and \
-     retained messages are lost when the broker stops";
+pub const IN_MEMORY_ONLY: &str = "state is in memory only: sessions, queues and retained messages are lost when \
+     the broker stops, because durability is \"memory\"";
 
 /// Where state is kept, and what was found there.
 #[must_use]

@@ -25,7 +25,7 @@ Examples:
 
 Later ones win: the file, then environment variables (ALDIS_LIMITS__QUEUE_MESSAGES=1000), then
 --set, then the other options. All settings: docs/configuration.md.
-The log goes to standard error. Its last line at the start says where state is kept. There is no TLS yet.
+The log goes to standard error; at the start it says where state is kept. There is no TLS yet.
 Signals: TERM and INT (Ctrl-C) stop cleanly, a second one at once; HUP reads settings again.
 Exit codes: 0 stopped or checked, 1 did not start or was stopped at once, 2 no such option.";
 
