@@ -85,7 +85,8 @@ pub fn open_store(directory: &Path, syncs: Syncs) -> Result<(KeptState, Found), 
     };
     let stage = Arc::new(Stage::default());
     let reader = log.reader();
-    let committer = Committer::new(Arc::clone(&stage), log, fold.clone(), syncs, Pace::default());
+    let mut committer = Committer::new(Arc::clone(&stage), log, fold.clone(), syncs, Pace::default());
+    committer.restore_reserve();
     let bodies = fold.bodies();
     let thread = start(committer, Arc::clone(&stage))?;
     let read = Box::new(move |give: &mut dyn FnMut(&Put<'_>)| read_bodies(&bodies, &reader, give));
