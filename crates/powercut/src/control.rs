@@ -5,6 +5,7 @@
 //! | `cut SEED` | the power goes; operations wait |
 //! | `restore` | it is back, and what is left is there |
 //! | `syncs honest`, `syncs ignored`, `syncs failing` | what a sync does |
+//! | `writes honest`, `writes failing` | what a write does |
 //! | `sync-takes MICROSECONDS` | how long |
 //! | `space BYTES`, `space plenty` | how much there is |
 //! | `counts` | what has happened |
@@ -37,6 +38,8 @@ pub fn obey(power: &Power, line: &str) -> Result<String, String> {
         ["syncs", "honest"] => power.set(|disk| disk.syncs = Syncs::Honest),
         ["syncs", "ignored"] => power.set(|disk| disk.syncs = Syncs::Ignored),
         ["syncs", "failing"] => power.set(|disk| disk.syncs = Syncs::Failing),
+        ["writes", "honest"] => power.set(|disk| disk.writes_fail = false),
+        ["writes", "failing"] => power.set(|disk| disk.writes_fail = true),
         ["sync-takes", time] => power.set_sync_takes(Duration::from_micros(number(time)?)),
         ["space", "plenty"] => power.set(|disk| disk.space = None),
         ["space", bytes] => {

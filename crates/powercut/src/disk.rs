@@ -115,6 +115,8 @@ pub struct Disk {
     pub syncs: Syncs,
     /// Bytes that there is space for.
     pub space: Option<usize>,
+    /// Writes fail, those that would need no space, too.
+    pub writes_fail: bool,
     random: Random,
 }
 
@@ -128,6 +130,7 @@ impl Default for Disk {
             last_handle: 0,
             syncs: Syncs::Honest,
             space: None,
+            writes_fail: false,
             random: Random::new(0),
         }
     }
@@ -284,6 +287,9 @@ impl Disk {
     /// # Errors
     /// It is no file, or there is no space.
     pub fn write(&mut self, node: Node, offset: usize, bytes: &[u8]) -> Result<(), Refusal> {
+        if self.writes_fail {
+            return Err(Refusal::Broken);
+        }
         self.make_room(node, offset.saturating_add(bytes.len()))?;
         self.content_mut(node)?.write(offset, bytes);
         Ok(())
@@ -356,7 +362,7 @@ impl Disk {
         if syncs == Syncs::Failing { Err(Refusal::Broken) } else { Ok(()) }
     }
 
-    /// The power goes; `seed` decides on what is left. Syncs are honest afterwards, and nothing is open.
+    /// The power goes; `seed` decides on what is left. Nothing fails afterwards, and nothing is open.
     pub fn cut(&mut self, seed: u64) -> Loss {
         let mut random = Random::new(seed);
         let survival = Survival::draw(&mut random);
@@ -375,7 +381,7 @@ impl Disk {
                 }
             }
         }
-        self.syncs = Syncs::Honest;
+        (self.syncs, self.writes_fail) = (Syncs::Honest, false);
         self.opened.clear();
         self.forget_unreachable();
         loss

@@ -134,4 +134,7 @@ fn a_full_disk_takes_no_byte_more_and_what_is_removed_makes_room() {
     assert!(disk.is_stale(handle));
     assert_eq!(disk.used(), 4096);
     disk.write(other, 0, &[1; 4097]).unwrap();
+    disk.writes_fail = true;
+    assert_eq!(disk.write(other, 0, &[2]), Err(Refusal::Broken));
+    assert_eq!(disk.read(other, 0, 1), Ok(&[1][..]));
 }
