@@ -120,7 +120,7 @@ impl Power {
         let (begun, time) = (state.disk.begin_sync(node.0)?, state.sync_takes);
         drop(state);
         if !time.is_zero() {
-            std::thread::sleep(time);
+            wait_for(time);
         }
         // The power may have gone meanwhile.
         let mut state = handle.map_or_else(|| self.state(), |handle| self.of(handle))?;
@@ -227,6 +227,12 @@ impl Mount {
         }
         Ok(all)
     }
+}
+
+/// A sync takes its time, and has a thread for it: this one.
+#[expect(clippy::disallowed_methods, reason = "the disk is slow on purpose; nothing asynchronous runs here")]
+fn wait_for(time: Duration) {
+    std::thread::sleep(time);
 }
 
 fn errno(refusal: Refusal) -> Errno {
