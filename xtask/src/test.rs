@@ -56,7 +56,7 @@ impl Stage {
     }
 }
 
-const STAGES: [Stage; 12] = [
+const STAGES: [Stage; 13] = [
     Stage::new("tools", "install what the tests need and is missing", tools::install),
     Stage::new("build", "cargo run --release, as far as its version", build),
     Stage::new("rust", "unit and integration tests", rust_tests).after(&["tools"]),
@@ -75,9 +75,14 @@ const STAGES: [Stage; 12] = [
         conformance::aldis(&place.root)
     })
     .needs(&["build"]),
+    Stage::new(
+        "blackbox-setup",
+        "build a file system that loses power, and a broker that does not sync",
+        clients::set_up_black_box,
+    ),
     Stage::new("blackbox", "scripts against the release binary", clients::black_box)
         .needs(&["build"])
-        .after(&["tools"]),
+        .after(&["tools", "blackbox-setup"]),
 ];
 
 /// How a stage went.

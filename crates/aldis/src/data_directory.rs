@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -137,9 +137,7 @@ impl DataDirectory {
             Err(Errno::WOULDBLOCK) => return Err(DataDirectoryError::Taken(folder, holder(&mut lock))),
             Err(error) => return Err(DataDirectoryError::Unusable(folder, error.into())),
         }
-        let written = lock.set_len(0).and_then(|()| lock.rewind());
-        let written = written.and_then(|()| writeln!(lock, "{}", std::process::id()));
-        written.map_err(|error| refused(&folder, error))?;
+        sign(&mut lock).map_err(|error| refused(&folder, error))?;
         Ok(DataDirectory { folder, lock })
     }
 
@@ -165,6 +163,17 @@ fn make(folder: &Path) -> io::Result<()> {
         File::open(parent)?.sync_all()?;
     }
     Ok(())
+}
+
+/// Writes into the lock who has it. A full disk may have no room for that, and the lock holds all the same.
+fn sign(lock: &mut File) -> io::Result<()> {
+    let name = format!("{}\n", std::process::id());
+    // Over what is there, so that space is needed only where there was none.
+    let written = lock.write_all(name.as_bytes()).and_then(|()| lock.set_len(name.len() as u64));
+    match written {
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => Ok(()),
+        written => written,
+    }
 }
 
 /// The process that has the lock, if it has said so already.

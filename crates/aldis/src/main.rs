@@ -8,6 +8,9 @@ use aldis::arguments::Arguments;
 use aldis::{announcement, configuration, run};
 use clap::Parser;
 
+#[cfg(feature = "planted-no-sync")]
+compile_error!("a broker that does not sync is the example `aldis-no-sync`, and never the binary");
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let config = match configuration::load(&arguments) {

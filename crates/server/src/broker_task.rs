@@ -59,11 +59,6 @@ pub(crate) async fn broker_task(
         while let Some((reply, answer)) = gate.release(log.committed()) {
             give(&mut broker, reply, answer);
         }
-        if log.condition() == Condition::Failed {
-            while let Some((reply, answer)) = gate.release(Sequence::MAX) {
-                refuse(&mut broker, reply, answer);
-            }
-        }
         carry_out(&mut broker, &mut gate, &*log);
         for command in batch.drain(..) {
             match command {
@@ -74,6 +69,13 @@ pub(crate) async fn broker_task(
         }
         if broker.poll_timeout(clock::now()).is_some_and(|at| at <= clock::now()) {
             broker.step(clock::now());
+            carry_out(&mut broker, &mut gate, &*log);
+        }
+        // Last: what this turn has recorded waits for a commit that will not come.
+        if log.condition() == Condition::Failed {
+            while let Some((reply, answer)) = gate.release(Sequence::MAX) {
+                refuse(&mut broker, reply, answer);
+            }
             carry_out(&mut broker, &mut gate, &*log);
         }
     }

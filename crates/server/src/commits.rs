@@ -9,10 +9,14 @@ use aldis_packet::ReasonCode;
 use aldis_session::Farewell;
 use aldis_store::{Condition, Log};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Sessions seen to before others come.
 const SESSIONS_AT_ONCE: usize = 64;
+
+/// How often those are looked for that came to wait after the log had failed: no commit will say so.
+const ABANDONED: Duration = Duration::from_millis(100);
 
 /// Runs for as long as the broker.
 pub(crate) async fn release_committed(broker: BrokerHandle, log: Arc<dyn Log>) {
@@ -20,7 +24,10 @@ pub(crate) async fn release_committed(broker: BrokerHandle, log: Arc<dyn Log>) {
     let bell = Arc::clone(&committed);
     log.on_commit(Box::new(move || bell.notify_one()));
     loop {
-        committed.notified().await;
+        match log.condition() {
+            Condition::Failed => tokio::time::sleep(ABANDONED).await,
+            Condition::Good | Condition::Full => committed.notified().await,
+        }
         while release(&broker) {
             tokio::task::yield_now().await;
         }

@@ -89,7 +89,8 @@ pub fn open_store(directory: &Path, syncs: Syncs) -> Result<(KeptState, Found), 
     let read = Box::new(move |give: &mut dyn FnMut(&Put<'_>)| read_bodies(&bodies, &reader, give));
     let state = KeptState::new(Arc::clone(&stage) as Arc<dyn Log>, fold, read);
     let state = state.begun_by(Box::new(move |fold| {
-        let committer = Committer::new(Arc::clone(&stage), log, fold, syncs, Pace::default());
+        let mut committer = Committer::new(Arc::clone(&stage), log, fold, syncs, Pace::default());
+        committer.restore_reserve();
         let thread = start(committer, Arc::clone(&stage))?;
         Ok(Box::new(move || {
             stage.close();

@@ -74,7 +74,8 @@ pub fn open(disk: &SimDisk, head: Head) -> Result<Found, OpenError> {
         bodies.push(record);
     }
     let stage = Arc::new(Stage::default());
-    let committer = Committer::new(Arc::clone(&stage), log, fold.clone(), Syncs::Always, PACE);
+    let mut committer = Committer::new(Arc::clone(&stage), log, fold.clone(), Syncs::Always, PACE);
+    committer.restore_reserve();
     Ok(Found { store: Store { stage, committer }, fold, bodies, cut })
 }
 

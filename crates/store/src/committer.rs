@@ -21,6 +21,8 @@ use std::time::Duration;
 const FRAME: usize = 4 << 20;
 /// Bytes of bodies that are copied beside one commit.
 const COPIED_AT_ONCE: usize = 256 << 10;
+/// Bytes of segments behind a checkpoint after which there is a new one, however little is in them.
+const SCATTERED: u64 = 4 << 20;
 /// How often a full disk is looked at again.
 const TRIED: Wall = 1_000;
 /// How often the time is written down while anything is.
@@ -77,8 +79,9 @@ pub struct Committer<D: Disk> {
     is_writing: bool,
     /// Bodies that are copied next, out of segments that are mostly dead.
     to_copy: VecDeque<(u64, Place, u32)>,
-    /// When a full disk was looked at last.
+    /// When a full disk was looked at last, and whether a checkpoint may be tried on it.
     tried_at: Wall,
+    tries_checkpoint: bool,
     /// The committer has nothing to write, and the log says so.
     is_idle: bool,
     /// What sessions ask for that is not committed yet.
@@ -109,6 +112,7 @@ impl<D: Disk> Committer<D> {
             is_writing: false,
             to_copy: VecDeque::new(),
             tried_at: 0,
+            tries_checkpoint: true,
             is_idle: false,
             hungry: Vec::new(),
             lookups: VecDeque::new(),
@@ -167,7 +171,7 @@ impl<D: Disk> Committer<D> {
         self.stage.give_back(batch.records);
         if wall.abs_diff(self.tried_at) > TRIED {
             self.tried_at = wall;
-            self.segments.try_again();
+            self.try_again();
         }
         self.tidy();
         Ok(())
@@ -218,9 +222,15 @@ impl<D: Disk> Committer<D> {
             self.segments.idle()?;
             self.is_idle = true;
         }
-        self.segments.try_again();
+        self.try_again();
         self.tidy();
         Ok(())
+    }
+
+    /// A full disk is looked at again.
+    fn try_again(&mut self) {
+        self.segments.try_again();
+        self.tries_checkpoint = true;
     }
 
     /// The broker stops: what was written is synced, and a start need not read much of it.
@@ -258,7 +268,8 @@ impl<D: Disk> Committer<D> {
         if let Some(preparation) = self.segments.preparation() {
             return Some(Errand::Prepare(preparation));
         }
-        let due = self.since_checkpoint > self.pace.checkpoint_after.max(3 * self.last_checkpoint);
+        let due = self.since_checkpoint > self.pace.checkpoint_after.max(3 * self.last_checkpoint)
+            || (self.tries_checkpoint && (self.is_short() || self.is_scattered()));
         let many = self.segments.bytes() > 2 * self.fold.all_live_bytes() + self.pace.spare
             && self.since_checkpoint > self.pace.checkpoint_after.max(self.last_checkpoint);
         // What is in a checkpoint is synced, and so are the bodies that it points to.
@@ -273,7 +284,35 @@ impl<D: Disk> Committer<D> {
         self.lookups.pop_front()
     }
 
+    /// The reserve was needed, and a checkpoint would free segments.
+    fn is_short(&self) -> bool {
+        let is_dead = |(number, _)| self.fold.live_bytes(number) == 0;
+        self.segments.needs_its_reserve() && self.segments.behind_checkpoint().any(is_dead)
+    }
+
+    /// Lives that recorded little have left many segments that are hardly used.
+    fn is_scattered(&self) -> bool {
+        let behind: u64 = self.segments.behind_checkpoint().map(|(_, size)| size).sum();
+        behind > SCATTERED.max(3 * self.last_checkpoint)
+    }
+
+    /// Before anything is committed: what the starts before this one have taken of the reserve is given back, while there
+    /// is still some. On a full disk a store that lives short lives would not be opened any more one day.
+    pub fn restore_reserve(&mut self) {
+        // The first may find no room, and gives up a part of the reserve for the second.
+        for _ in 0..2 {
+            if self.is_short() {
+                match self.checkpoint().run() {
+                    Ok(()) => self.checkpointed(),
+                    Err(_) => self.checkpoint_failed(),
+                }
+            }
+        }
+        self.tries_checkpoint = true;
+    }
+
     fn checkpoint(&mut self) -> CheckpointJob<D> {
+        self.tries_checkpoint = false;
         let mut saved = Vec::new();
         self.fold.save(&mut saved);
         (self.since_checkpoint, self.last_checkpoint) = (0, saved.len() as u64);

@@ -44,6 +44,11 @@ fn segment_name(number: u64) -> String {
     format!("segment-{number:016x}")
 }
 
+/// The name of a file that is to become a segment.
+fn spare_name(number: u64) -> String {
+    format!("spare-{number:016x}")
+}
+
 /// A file of a segment.
 struct Segment<D: Disk> {
     file: Arc<D::File>,
@@ -120,8 +125,9 @@ pub struct SegmentLog<D: Disk> {
     ready: Vec<Ready<D>>,
     is_preparing: bool,
     prepared: u64,
-    /// The disk had no room for the last preparation.
+    /// The disk had no room for the last preparation; and whether to look again although it had not.
     no_room: bool,
+    looks_again: bool,
     /// Where the records begin that the last checkpoint does not hold, and of the one that is being written.
     checkpoint_at: u64,
     next_checkpoint_at: u64,
@@ -239,6 +245,13 @@ impl<D: Disk> SegmentLog<D> {
         self.segments.range(..self.checkpoint_at).map(|(number, segment)| (*number, segment.size))
     }
 
+    /// The segments behind the checkpoint that are full, or were left by an earlier life, with their sizes: a new
+    /// checkpoint makes them ones before it.
+    pub fn behind_checkpoint(&self) -> impl Iterator<Item = (u64, u64)> {
+        let behind = self.segments.range(self.checkpoint_at..self.current);
+        behind.map(|(number, segment)| (*number, segment.size))
+    }
+
     // ---- segments ----
 
     /// The size that the next segment has.
@@ -284,16 +297,17 @@ impl<D: Disk> SegmentLog<D> {
 
     fn prepare(&mut self, size: u64) -> Preparation<D> {
         self.prepared += 1;
-        Preparation::new(Arc::clone(&self.disk), format!("spare-{:016x}", self.prepared), size)
+        Preparation::new(Arc::clone(&self.disk), spare_name(self.prepared), size)
     }
 
     /// A segment to be prepared, if one is wanted and no other is under way. It comes back by
     /// [`SegmentLog::prepared`].
     pub fn preparation(&mut self) -> Option<Preparation<D>> {
-        if self.is_preparing || self.no_room || self.has_failed || self.ready.len() > RESERVE {
+        let is_hopeless = self.no_room && !self.looks_again;
+        if self.is_preparing || is_hopeless || self.has_failed || self.ready.len() > RESERVE {
             return None;
         }
-        self.is_preparing = true;
+        (self.is_preparing, self.looks_again) = (true, false);
         let size = self.next_size();
         Some(self.prepare(size))
     }
@@ -318,9 +332,9 @@ impl<D: Disk> SegmentLog<D> {
         self.ready.insert(place, ready);
     }
 
-    /// Looks again whether the disk has room.
+    /// Looks again whether the disk has room; until it is found it counts as full.
     pub fn try_again(&mut self) {
-        self.no_room = false;
+        self.looks_again = true;
     }
 
     /// Gives up a part of the reserve, for a checkpoint that found no room.
@@ -339,6 +353,12 @@ impl<D: Disk> SegmentLog<D> {
         if self.no_room && self.ready.len() <= RESERVE { Space::Low } else { Space::Enough }
     }
 
+    /// Whether less than the reserve is ready.
+    #[must_use]
+    pub fn needs_its_reserve(&self) -> bool {
+        self.ready.len() < RESERVE
+    }
+
     /// Segments before the checkpoint that hold nothing which `is_live` are used again, or removed if there are enough
     /// of them.
     pub fn free(&mut self, is_live: &dyn Fn(u64) -> bool) {
@@ -349,7 +369,12 @@ impl<D: Disk> SegmentLog<D> {
             self.files.write().remove(&number);
             let is_wanted = self.ready.len() < RESERVE + SPARE;
             if is_wanted && 2 * segment.size >= self.next_size().min(segment.size * 4) {
-                self.add_ready(Ready { name: segment_name(number), file: segment.file, size: segment.size });
+                // A start finds it by its name. If that is lost it is found dead once more.
+                let name = spare_name(self.prepared + 1);
+                if self.disk.rename(&segment_name(number), &name).is_ok() {
+                    self.prepared += 1;
+                    self.add_ready(Ready { name, file: segment.file, size: segment.size });
+                }
             } else {
                 // What cannot be removed now is at the next start.
                 let _ = self.disk.remove(&segment_name(number));

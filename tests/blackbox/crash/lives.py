@@ -25,9 +25,9 @@ def is_choosable(binary):
 class Lives:
     """Use it with `with`: the broker ends and the directory goes with that, unless it is to be kept."""
 
-    def __init__(self, binary, durability, keep=False):
+    def __init__(self, binary, durability, keep=False, folder=None):
         self.binary, self.durability, self.keep = binary, durability, keep
-        self.folder = tempfile.mkdtemp(prefix="aldis-durability-")
+        self.folder = folder or tempfile.mkdtemp(prefix="aldis-durability-")
         self.broker = None
         self.born = self.killed = None
 
@@ -73,11 +73,15 @@ class Lives:
         broker, self.broker = self.broker, None
         with contextlib.closing(_Ended(broker)):
             expect(broker.is_alive(), f"the broker has ended by itself: {broker.log()[-8:]}")
-            broker.process.kill()
+            self.end(broker)
             broker.wait()
             self.killed = time.time()
         panics = [line for line in broker.log() if "panicked" in line]
         expect(not panics, f"a panic: {panics[:3]}")
+
+    def end(self, broker):
+        """How a life ends."""
+        broker.process.kill()
 
     def restart(self):
         """Kill and start."""

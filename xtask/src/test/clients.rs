@@ -44,6 +44,13 @@ pub(super) fn self_test(place: &Place) -> Outcome {
     })
 }
 
+/// What scripts of `tests/blackbox` need beside the broker: without it their cases fail by name.
+pub(super) fn set_up_black_box(place: &Place) -> Outcome {
+    place.cargo(&["build", "--release", "--package", "aldis-powercut"])?;
+    let no_sync = ["--example", "aldis-no-sync", "--features", "planted-no-sync"];
+    place.cargo(&[&["build", "--release", "--package", "aldis"], &no_sync[..]].concat())
+}
+
 /// Each script of `tests/blackbox` starts the broker itself. It passes as every script of ours does: by its last
 /// line.
 pub(super) fn black_box(place: &Place) -> Outcome {

@@ -10,8 +10,9 @@ use crate::process::{exists, install_packages, is_in_path, run, succeeds};
 /// A Debian package, programs that it brings, and why a test needs them.
 type Package = (&'static str, &'static [&'static str], &'static str);
 
-const PACKAGES: [Package; 4] = [
+const PACKAGES: [Package; 5] = [
     ("python3", &["python3"], "the scripts that drive real clients are in Python"),
+    ("strace", &["strace"], "what the broker answers is compared with the order of its system calls"),
     (
         "mosquitto-clients",
         &["mosquitto_pub", "mosquitto_sub", "mosquitto_rr"],
@@ -70,7 +71,7 @@ mod tests {
             missing(there).into_iter().map(|(package, _)| package).collect()
         };
         assert!(names(|_| true).is_empty());
-        assert_eq!(names(|_| false), ["python3", "mosquitto-clients", "nodejs", "npm"]);
+        assert_eq!(names(|_| false), ["python3", "strace", "mosquitto-clients", "nodejs", "npm"]);
         assert_eq!(names(|name| name != "mosquitto_rr"), ["mosquitto-clients"]);
         assert_eq!(names(|name| name != "npm"), ["npm"]);
     }

@@ -11,8 +11,8 @@ use std::process::Command;
 const ITS_OWN_NEVER: [&str; 8] =
     ["Outbox", "Outbound", "Inbound", "Session", "Conversation", "Broker", "Group", "Log"];
 
-/// The feature that breaks rules.
-const FEATURE: &str = "planted-faults";
+/// What the names of all features begin with that break rules.
+const FEATURE: &str = "planted-";
 
 /// Looks through the simulator's sources, and asks cargo.
 pub(crate) fn check(repository: &Repository) -> Vec<Finding> {
@@ -61,7 +61,7 @@ fn plants(tree: &str) -> Option<String> {
     }
     let planted = tree.lines().find(|line| line.contains(FEATURE))?;
     Some(format!(
-        "faults can be planted in what is built: `{planted}`; {FEATURE} is for the simulator's test"
+        "faults can be planted in what is built: `{planted}`; {FEATURE}… is for the proof that tests notice"
     ))
 }
 
@@ -79,6 +79,7 @@ mod tests {
     fn a_planted_feature_is_found_and_an_empty_list_is_no_proof() {
         assert_eq!(plants("aldis v0.1.0\naldis-session v0.1.0\n"), None);
         assert!(plants("aldis-session v0.1.0\naldis-session feature \"planted-faults\"\n").is_some());
+        assert!(plants("aldis-session v0.1.0\naldis-store feature \"planted-no-sync\"\n").is_some());
         assert!(plants("aldis v0.1.0\n").unwrap().contains("does not show"));
     }
 }

@@ -6,7 +6,7 @@
 //! and a new segment is begun, so that nothing is ever written over the end of an earlier life.
 
 use super::jobs::{self, UNFINISHED};
-use super::{RESERVE, Ready, SMALLEST, SPARE, Segment, SegmentLog, segment_name};
+use super::{RESERVE, Ready, SMALLEST, SPARE, Segment, SegmentLog, segment_name, spare_name};
 use crate::disk::Disk;
 use crate::frame::{self, ALIGNMENT, Frame, Salt};
 use crate::log::Written;
@@ -143,20 +143,22 @@ impl<D: Disk> SegmentLog<D> {
             }
             (start, scan) = ((head.segment, head.offset), Scan::from(head.index + 1, head.epoch, salt));
         }
-        let mut replay = Replay { segments: BTreeMap::new(), used: start, garbage: None, synced: 0 };
+        let mut replay =
+            Replay { segments: BTreeMap::new(), idle: Vec::new(), used: start, garbage: None, synced: 0 };
         let mut numbers: Vec<u64> = names.iter().filter_map(|name| segment_number(name)).collect();
         numbers.sort_unstable();
         for number in numbers {
             replay.segment(&*disk, number, start, &mut scan, salt, found)?;
         }
-        let cut = cut_of(&scan, replay.used)?.or(replay.garbage);
+        let cut = cut_of(&scan, replay.used)?.or(replay.garbage.take());
         // The list from before may name a head that is whole by now.
         for name in disk.names()?.iter().filter(|name| name.ends_with(UNFINISHED)) {
             disk.remove(name)?;
         }
         disk.sync_names()?;
+        let (mut ready, mut prepared) = left_ready(&*disk, &names)?;
+        let next_index = replay.use_idle_again(&*disk, &mut ready, &mut prepared)?.unwrap_or(scan.next());
         let current = replay.segments.last_key_value().map_or(0, |(number, _)| *number).max(start.0);
-        let (ready, prepared) = left_ready(&*disk, &names)?;
         let files = replay.segments.iter().map(|(number, segment)| (*number, Arc::clone(&segment.file)));
         let mut log = SegmentLog {
             disk,
@@ -166,16 +168,17 @@ impl<D: Disk> SegmentLog<D> {
             segments: replay.segments,
             current,
             end: u64::MAX / 2,
-            first_index: scan.next(),
+            first_index: next_index,
             grows: false,
-            next_index: scan.next(),
-            synced: scan.next() - 1,
+            next_index,
+            synced: next_index - 1,
             owes_sync: false,
             is_marked: false,
             ready,
             is_preparing: false,
             prepared,
             no_room: false,
+            looks_again: false,
             checkpoint_at: start.0,
             next_checkpoint_at: start.0,
             next_checkpoint_size: 0,
@@ -193,6 +196,8 @@ impl<D: Disk> SegmentLog<D> {
 /// What was read of the segments so far.
 struct Replay<D: Disk> {
     segments: BTreeMap<u64, Segment<D>>,
+    /// The last segments, as far as no record is in them: their numbers, and the index that the first frame of each has.
+    idle: Vec<(u64, u64)>,
     /// The segment that was read last, and where its last byte is that is not zero.
     used: (u64, u64),
     garbage: Option<Cut>,
@@ -218,13 +223,20 @@ impl<D: Disk> Replay<D> {
             disk.read_at(&file, &mut bytes, 0)?;
             let from = if number == start.0 { usize::try_from(start.1).unwrap_or(0) } else { 0 };
             let (mut is_known, synced) = (true, &mut self.synced);
+            let (first, mut records) = (scan.next(), 0);
             scan.segment(number, &bytes, from, &mut |place, frame| {
                 *synced = frame.head.synced.max(*synced);
+                records += frame.head.records;
                 let offset = place.offset + frame::HEADER;
                 is_known = is_known && found(Place { offset, ..place }, frame);
             });
             if !is_known {
                 return Err(OpenError::BadState(segment_name(number)));
+            }
+            if records > 0 || number == start.0 {
+                self.idle.clear();
+            } else {
+                self.idle.push((number, first));
             }
             self.garbage = garbage_behind(scan, number, &bytes, salt);
             let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
@@ -239,6 +251,33 @@ impl<D: Disk> Replay<D> {
         }
         self.segments.insert(number, Segment { file: Arc::new(file), size });
         Ok(())
+    }
+
+    /// Lives that have recorded nothing leave nothing: their segments are used again, and so are the indices of their
+    /// frames, the first of which this answers. So a store does not grow by being opened, and one on a full disk can be
+    /// opened again. The last segment goes first, and durably: a log that had a gap would count as damaged.
+    fn use_idle_again(
+        &mut self,
+        disk: &D,
+        ready: &mut Vec<Ready<D>>,
+        prepared: &mut u64,
+    ) -> Result<Option<u64>, OpenError> {
+        let mut next = None;
+        while let Some((number, first)) = self.idle.pop() {
+            let Some(segment) = self.segments.remove(&number) else { continue };
+            if ready.len() < RESERVE + SPARE {
+                *prepared += 1;
+                let name = spare_name(*prepared);
+                disk.rename(&segment_name(number), &name)?;
+                ready.push(Ready { name, file: segment.file, size: segment.size });
+            } else {
+                disk.remove(&segment_name(number))?;
+            }
+            disk.sync_names()?;
+            next = Some(first);
+        }
+        ready.sort_by_key(|ready: &Ready<D>| ready.size);
+        Ok(next)
     }
 }
 
@@ -321,7 +360,6 @@ fn left_ready<D: Disk>(disk: &D, names: &[String]) -> Result<(Vec<Ready<D>>, u64
             disk.remove(name)?;
         }
     }
-    ready.sort_by_key(|ready: &Ready<D>| ready.size);
     Ok((ready, last))
 }
 
