@@ -201,6 +201,11 @@ impl Fold {
         self.live.get(&segment).copied().unwrap_or(0)
     }
 
+    /// The segments in which something is still referred to.
+    pub fn live_segments(&self) -> impl Iterator<Item = u64> {
+        self.live.keys().copied()
+    }
+
     /// Bytes of records that are still referred to, in all segments.
     #[must_use]
     pub fn all_live_bytes(&self) -> u64 {
@@ -453,10 +458,20 @@ impl Fold {
         if open.is_empty() {
             return;
         }
-        self.messages.retain(|_, message| message.length > 0);
-        for state in self.sessions.values_mut() {
-            state.deliveries.retain(|_, delivery| !open.contains(&delivery.message));
+        self.forget(&open);
+    }
+
+    /// Takes messages out of everything that refers to them.
+    pub fn forget(&mut self, messages: &HashSet<u64>) {
+        for message in messages {
+            if let Some(gone) = self.messages.remove(message) {
+                self.no_longer_lives(gone);
+            }
         }
+        for state in self.sessions.values_mut() {
+            state.deliveries.retain(|_, delivery| !messages.contains(&delivery.message));
+        }
+        self.retained.retain(|_, message| !messages.contains(message));
     }
 
     /// Appends records that make this fold again.

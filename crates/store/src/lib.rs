@@ -6,7 +6,10 @@
 //! * [`Log`]: where records go, and how far they are durable; [`MemoryLog`] keeps nothing.
 //! * [`Gate`]: answers that wait until the records they stand for are durable.
 //! * [`Stage`]: where records gather, and [`Committer`]: who writes them, makes them durable and keeps the log short.
-//! * [`SegmentLog`]: the log on a [`Disk`], of which [`FileDisk`] is the one of the operating system.
+//! * [`SegmentLog`]: the log on a [`Disk`], of which [`FileDisk`] is the one of the operating system; [`Recovery`] makes
+//!   the fold of what it holds.
+//! * [`Survey`]: a store looked at from outside, damaged or not; [`write_anew`] and [`compact`]: what is live in it, and
+//!   nothing else.
 //! * [`frame`]: how records lie on disk, and [`scan`]: where a log on disk ends after a crash.
 
 mod codec;
@@ -19,6 +22,7 @@ mod gate;
 mod log;
 mod record;
 mod record_codec;
+mod recovery;
 pub mod scan;
 mod segments;
 mod stage;
@@ -30,5 +34,9 @@ pub use fold::{DeliveryState, Fold, OwedWill, SessionState, Standing, Subscripti
 pub use gate::Gate;
 pub use log::{Bell, Condition, Log, MemoryLog, Sequence};
 pub use record::{Origin, Put, Queue, Record, Wall, WillRecord};
-pub use segments::{CheckpointJob, Cut, OpenError, Opened, Preparation, Reader, SegmentLog, Space};
+pub use recovery::Recovery;
+pub use segments::{
+    CheckpointFacts, CheckpointJob, Cut, Damage, Losses, OpenError, Opened, Preparation, Reader, Rewritten,
+    SegmentFacts, SegmentLog, Space, Survey, compact, write_anew,
+};
 pub use stage::{Batch, Stage};

@@ -8,14 +8,26 @@
 //! Pure over a [`Disk`], and run by one thread. What takes long (filling a segment with zeros, writing a checkpoint) is
 //! a job that another thread may do ([`Preparation`], [`CheckpointJob`]).
 
+mod damage;
+mod folder;
+mod head;
 mod jobs;
+mod open_error;
 mod opening;
+mod rewrite;
+mod survey;
 
 use crate::disk::Disk;
+use crate::fold::Fold;
 use crate::frame::{self, Head, Salt};
 use crate::scan::Place;
+use folder::{newest_name, segment_name, spare_name};
+pub use damage::{Damage, Losses};
 pub use jobs::{CheckpointJob, Preparation};
-pub use opening::{Cut, OpenError, Opened};
+pub use open_error::OpenError;
+pub use opening::{Cut, Opened};
+pub use rewrite::{Rewritten, compact, write_anew};
+pub use survey::{CheckpointFacts, SegmentFacts, Survey};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::io;
@@ -32,11 +44,6 @@ const LARGEST: u64 = 64 << 20;
 const RESERVE: usize = 4;
 /// Segments beyond them that wait to be used.
 const SPARE: usize = 2;
-
-/// The name of a segment.
-fn segment_name(number: u64) -> String {
-    format!("segment-{number:016x}")
-}
 
 /// A file of a segment.
 struct Segment<D: Disk> {
@@ -112,6 +119,8 @@ pub struct SegmentLog<D: Disk> {
     prepared: u64,
     /// The disk had no room for the last preparation.
     no_room: bool,
+    /// The number that `newest-<number>` says.
+    newest: Option<u64>,
     /// Where the records begin that the last checkpoint does not hold, and of the one that is being written.
     checkpoint_at: u64,
     next_checkpoint_at: u64,
@@ -214,6 +223,15 @@ impl<D: Disk> SegmentLog<D> {
         Reader { disk: Arc::clone(&self.disk), files: Arc::clone(&self.files) }
     }
 
+    /// Looks whether every segment is there that `fold` refers to.
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`]
+    pub fn has_all_of(&self, fold: &Fold) -> Result<(), OpenError> {
+        let missing = fold.live_segments().find(|number| !self.segments.contains_key(number));
+        missing.map_or(Ok(()), |number| Err(OpenError::Missing { file: segment_name(number) }))
+    }
+
     /// The segments before the checkpoint, with their sizes.
     pub fn before_checkpoint(&self) -> impl Iterator<Item = (u64, u64)> {
         self.segments.range(..self.checkpoint_at).map(|(number, segment)| (*number, segment.size))
@@ -241,18 +259,35 @@ impl<D: Disk> SegmentLog<D> {
             self.prepared(preparation, result);
         }
         let ready = self.ready.pop_if(|ready| fits(ready)).ok_or_else(full)?;
+        self.begin(ready)
+    }
+
+    /// Begins a segment in this file. The one before is synced.
+    fn begin(&mut self, ready: Ready<D>) -> io::Result<()> {
         self.current += 1;
         self.disk.rename(&ready.name, &segment_name(self.current))?;
         self.disk.sync_names()?;
         self.files.write().insert(self.current, Arc::clone(&ready.file));
         self.segments.insert(self.current, Segment { file: ready.file, size: ready.size });
         self.end = 0;
-        Ok(())
+        self.mark_newest()
+    }
+
+    /// Says by a name which segment was begun last, so that a start misses it if it is gone. The segment itself is on
+    /// disk before: a crash in between leaves one too many, never one too few.
+    fn mark_newest(&mut self) -> io::Result<()> {
+        let name = newest_name(self.current);
+        match self.newest {
+            Some(before) => self.disk.rename(&newest_name(before), &name)?,
+            None => drop(self.disk.create(&name)?),
+        }
+        self.newest = Some(self.current);
+        self.disk.sync_names()
     }
 
     fn prepare(&mut self, size: u64) -> Preparation<D> {
         self.prepared += 1;
-        Preparation::new(Arc::clone(&self.disk), format!("spare-{:016x}", self.prepared), size)
+        Preparation::new(Arc::clone(&self.disk), spare_name(self.prepared), size)
     }
 
     /// A segment to be prepared, if one is wanted and no other is under way. It comes back by

@@ -1,5 +1,6 @@
 //! What takes long on a disk: jobs that another thread may do meanwhile.
 
+use super::folder::{UNFINISHED, checkpoint_index, checkpoint_name};
 use crate::disk::Disk;
 use crate::frame::Salt;
 use crc32c::crc32c_append;
@@ -8,9 +9,6 @@ use std::sync::Arc;
 
 /// Bytes written at once.
 const PIECE: usize = 256 << 10;
-
-/// Names of files that are not whole yet.
-pub(super) const UNFINISHED: &str = ".tmp";
 
 /// A segment that is filled with zeros.
 pub struct Preparation<D: Disk> {
@@ -123,17 +121,6 @@ impl<D: Disk> CheckpointJob<D> {
         }
         self.disk.sync_data(&file)
     }
-}
-
-/// The name of the checkpoint up to this index.
-pub(super) fn checkpoint_name(index: u64) -> String {
-    format!("checkpoint-{index:016x}")
-}
-
-/// The index that a name of a checkpoint says.
-pub(super) fn checkpoint_index(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix("checkpoint-").filter(|digits| digits.len() == 16)?;
-    u64::from_str_radix(digits, 16).ok()
 }
 
 /// Reads a checkpoint; `None` if it is not whole.
