@@ -21,17 +21,17 @@ use crate::disk::Disk;
 use crate::fold::Fold;
 use crate::frame::{self, Head, Salt};
 use crate::scan::Place;
-use folder::{newest_name, segment_name, spare_name};
 pub use damage::{Damage, Losses};
+use folder::{newest_name, segment_name, spare_name};
 pub use jobs::{CheckpointJob, Preparation};
 pub use open_error::OpenError;
 pub use opening::{Cut, Opened};
-pub use rewrite::{Rewritten, compact, write_anew};
-pub use survey::{CheckpointFacts, SegmentFacts, Survey};
 use parking_lot::RwLock;
+pub use rewrite::{Rewritten, compact, write_anew};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+pub use survey::{CheckpointFacts, SegmentFacts, Survey, is_store};
 
 /// Size of the first segment, and the unit of all sizes.
 const SMALLEST: u64 = 256 << 10;

@@ -291,7 +291,11 @@ fn what_is_left_behind_damage_is_found_and_nothing_that_was_cut_off() {
         let in_gap = |index| scan.gaps().iter().any(|gap| (gap.first..=gap.last).contains(&index));
         for frame in &frames {
             let is_behind = frame.0 >= scan.next();
-            assert!(left.contains(frame) || in_gap(frame.0) || is_behind, "seed {seed}: {} in silence", frame.0);
+            assert!(
+                left.contains(frame) || in_gap(frame.0) || is_behind,
+                "seed {seed}: {} in silence",
+                frame.0
+            );
         }
         // The last frame says that all before it was synced.
         assert_eq!(scan.next(), log.last + 1, "seed {seed}: {:?}", scan.end());

@@ -191,7 +191,10 @@ fn a_compacted_store_is_the_same_and_small() {
         let sizes = compact(Arc::new(disk.clone())).unwrap();
         assert_eq!(sizes.after, disk.used() as u64, "seed {seed}");
         let live = survey(&disk).unwrap().fold.all_live_bytes();
-        assert!(sizes.after < sizes.before && sizes.after <= live + (768 << 10), "seed {seed}: {sizes:?} {live}");
+        assert!(
+            sizes.after < sizes.before && sizes.after <= live + (768 << 10),
+            "seed {seed}: {sizes:?} {live}"
+        );
         assert!(survey(&disk).unwrap().damage.is_empty(), "seed {seed}");
         assert_eq!(kept_on(&disk), before, "seed {seed}");
         // It goes on, and is compacted again.
@@ -339,7 +342,8 @@ fn a_damaged_checkpoint_is_passed_over_where_an_older_one_and_the_log_make_the_s
     for seed in 0..seeds() {
         let (disk, mut random) = (MemoryDisk::new(), Random::new(seed));
         life(&disk, &mut random, 200);
-        let older: Vec<_> = disk.names().unwrap().into_iter().filter(|name| name.starts_with("checkpoint")).collect();
+        let older: Vec<_> =
+            disk.names().unwrap().into_iter().filter(|name| name.starts_with("checkpoint")).collect();
         let Some(older) = older.last().map(|name| (name.clone(), disk.bytes(name))) else { continue };
         life(&disk, &mut random, 60);
         let newest = disk.names().unwrap().into_iter().rfind(|name| name.starts_with("checkpoint")).unwrap();

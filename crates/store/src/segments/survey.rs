@@ -79,6 +79,14 @@ pub struct Survey<D: Disk> {
     reader: Reader<D>,
 }
 
+/// Whether there are files of a store.
+///
+/// # Errors
+/// What the disk says.
+pub fn is_store<D: Disk>(disk: &D) -> io::Result<bool> {
+    Ok(Folder::of(disk.names()?).is_a_store())
+}
+
 impl<D: Disk> Survey<D> {
     /// Reads the store on `disk`. The bodies of messages are not looked at ([`Survey::check_bodies`]).
     ///
