@@ -63,7 +63,7 @@ pub fn passed_over(file: &str) -> String {
 pub fn way_out(folder: &Path) -> String {
     let folder = folder.display();
     format!(
-        "nothing was changed; to see all that is wrong: aldis store verify --data-dir {folder}, to save what can be \
+        "to see all that is wrong: aldis store verify --data-dir {folder}, to save what can be \
          read: aldis store salvage --data-dir {folder} --into NEW-DIR"
     )
 }

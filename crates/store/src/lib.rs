@@ -37,6 +37,6 @@ pub use record::{Origin, Put, Queue, Record, Wall, WillRecord};
 pub use recovery::Recovery;
 pub use segments::{
     CheckpointFacts, CheckpointJob, Cut, Damage, Losses, OpenError, Opened, Preparation, Reader, Rewritten,
-    SegmentFacts, SegmentLog, Space, Survey, compact, is_store, write_anew,
+    SegmentFacts, SegmentLog, Space, Survey, compact, is_full, is_store, write_anew,
 };
 pub use stage::{Batch, Stage};

@@ -40,6 +40,8 @@ const LARGE: u64 = 16 << 20;
 /// and in a store of so many bytes up to that.
 const MUCH: u64 = 512 << 20;
 const LARGEST: u64 = 64 << 20;
+/// A segment that is prepared while a commit waits for it is no larger, unless its frame is.
+const AT_ONCE: u64 = 1 << 20;
 /// Segments that are kept for what frees space when the disk is full.
 const RESERVE: usize = 4;
 /// Segments beyond them that wait to be used.
@@ -121,6 +123,10 @@ pub struct SegmentLog<D: Disk> {
     no_room: bool,
     /// The number that `newest-<number>` says.
     newest: Option<u64>,
+    /// The size that segments have reached.
+    usual: u64,
+    /// Bytes of the state in the checkpoint that was there at the start.
+    checkpoint_bytes: u64,
     /// Where the records begin that the last checkpoint does not hold, and of the one that is being written.
     checkpoint_at: u64,
     next_checkpoint_at: u64,
@@ -133,11 +139,12 @@ impl<D: Disk> SegmentLog<D> {
     /// [`SegmentLog::sync`].
     ///
     /// # Errors
-    /// What the disk says. It is final.
+    /// What the disk says. It is final, but for a disk that is full ([`is_full`]): nothing was written then, and the same
+    /// may be appended when there is space.
     pub fn append(&mut self, records: &[u8], count: u32) -> io::Result<Place> {
         self.not_failed()?;
         let done = self.write(records, count);
-        self.has_failed |= done.is_err();
+        self.has_failed |= done.as_ref().is_err_and(|error| !is_full(error));
         done
     }
 
@@ -145,6 +152,9 @@ impl<D: Disk> SegmentLog<D> {
         let size = frame::size(records.len()) as u64;
         if self.end + size > self.segments.get(&self.current).map_or(0, |segment| segment.size) {
             self.next_segment(size)?;
+        }
+        if self.newest != Some(self.current) {
+            self.mark_newest()?;
         }
         let head = Head { epoch: self.epoch, index: self.next_index, synced: self.synced, records: count };
         let mut encoded = std::mem::take(&mut self.encoded);
@@ -175,7 +185,7 @@ impl<D: Disk> SegmentLog<D> {
     fn sync_current(&mut self) -> io::Result<()> {
         if self.owes_sync {
             let Some(segment) = self.segments.get(&self.current) else { return Err(gone()) };
-            self.disk.sync_data(&segment.file)?;
+            self.disk.sync_data(&segment.file).map_err(lasting)?;
             self.owes_sync = false;
         }
         self.synced = self.next_index - 1;
@@ -185,7 +195,7 @@ impl<D: Disk> SegmentLog<D> {
     /// Says in the log that all of it is synced, if nothing says so yet.
     ///
     /// # Errors
-    /// What the disk says. It is final.
+    /// As those of [`SegmentLog::append`] and [`SegmentLog::sync`].
     pub fn idle(&mut self) -> io::Result<()> {
         if self.is_marked {
             return Ok(());
@@ -217,6 +227,13 @@ impl<D: Disk> SegmentLog<D> {
         self.segments.values().map(|segment| segment.size).sum::<u64>() + ready
     }
 
+    /// Bytes of the segments behind the checkpoint that are full, and of that checkpoint: a start with many of the one
+    /// and little of the other wants a new one soon.
+    pub(crate) fn behind_checkpoint(&self) -> (u64, u64) {
+        let behind = self.segments.range(self.checkpoint_at..self.current);
+        (behind.map(|(_, segment)| segment.size).sum(), self.checkpoint_bytes)
+    }
+
     /// Something that reads bodies.
     #[must_use]
     pub fn reader(&self) -> Reader<D> {
@@ -245,16 +262,19 @@ impl<D: Disk> SegmentLog<D> {
         let current = self.segments.get(&self.current).map_or(SMALLEST, |segment| segment.size);
         // A store that is used little stays small, however often it is opened.
         let fills = (current / 2..=current).contains(&self.end);
-        if fills { (2 * current).clamp(SMALLEST, limit) } else { current.clamp(SMALLEST, limit) }
+        let grown = if fills { 2 * current } else { current };
+        grown.max(self.usual).clamp(SMALLEST, limit)
     }
 
     /// Begins a segment that holds a frame of this size: the largest that is ready, beyond the reserve if the disk has
     /// room.
     fn next_segment(&mut self, size: u64) -> io::Result<()> {
         self.sync_current()?;
+        self.usual = self.next_size();
         let fits = |ready: &Ready<D>| ready.size >= size;
         if !self.ready.last().is_some_and(fits) || (self.ready.len() <= RESERVE && !self.no_room) {
-            let mut preparation = self.prepare(self.next_size().max(size.next_multiple_of(SMALLEST)));
+            // The other thread is late, or the frame is large.
+            let mut preparation = self.prepare(self.usual.min(AT_ONCE).max(size.next_multiple_of(SMALLEST)));
             let result = preparation.run();
             self.prepared(preparation, result);
         }
@@ -264,13 +284,16 @@ impl<D: Disk> SegmentLog<D> {
 
     /// Begins a segment in this file. The one before is synced.
     fn begin(&mut self, ready: Ready<D>) -> io::Result<()> {
-        self.current += 1;
-        self.disk.rename(&ready.name, &segment_name(self.current))?;
-        self.disk.sync_names()?;
-        self.files.write().insert(self.current, Arc::clone(&ready.file));
-        self.segments.insert(self.current, Segment { file: ready.file, size: ready.size });
+        let number = self.current + 1;
+        if let Err(error) = self.disk.rename(&ready.name, &segment_name(number)) {
+            self.add_ready(ready);
+            return Err(error);
+        }
+        self.current = number;
+        self.files.write().insert(number, Arc::clone(&ready.file));
+        self.segments.insert(number, Segment { file: ready.file, size: ready.size });
         self.end = 0;
-        self.mark_newest()
+        self.disk.sync_names().map_err(lasting)
     }
 
     /// Says by a name which segment was begun last, so that a start misses it if it is gone. The segment itself is on
@@ -282,7 +305,7 @@ impl<D: Disk> SegmentLog<D> {
             None => drop(self.disk.create(&name)?),
         }
         self.newest = Some(self.current);
-        self.disk.sync_names()
+        self.disk.sync_names().map_err(lasting)
     }
 
     fn prepare(&mut self, size: u64) -> Preparation<D> {
@@ -304,9 +327,6 @@ impl<D: Disk> SegmentLog<D> {
     /// A preparation is done, or the disk had no room for it.
     pub fn prepared(&mut self, preparation: Preparation<D>, result: io::Result<()>) {
         self.is_preparing = false;
-        let is_full = |error: &io::Error| {
-            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        };
         self.no_room = result.as_ref().is_err_and(is_full);
         // A disk that cannot sync one file is not trusted with another.
         self.has_failed |= result.is_err() && !self.no_room;
@@ -385,6 +405,17 @@ impl<D: Disk> SegmentLog<D> {
     pub fn checkpointed(&mut self) {
         self.checkpoint_at = self.next_checkpoint_at;
     }
+}
+
+/// Whether an error says that the disk is full.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The error of a sync, which is final whatever it says.
+fn lasting(error: io::Error) -> io::Error {
+    io::Error::other(error)
 }
 
 fn gone() -> io::Error {

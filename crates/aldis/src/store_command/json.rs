@@ -90,6 +90,7 @@ pub(super) fn of(survey: &Survey<FileDisk>) -> String {
             ("last_epoch", u64::from(one.epochs.1).into()),
             ("first_index", one.indexes.0.into()),
             ("last_index", one.indexes.1.into()),
+            ("end", one.end.into()),
             ("live_bytes", one.live_bytes.into()),
             ("before_checkpoint", Json::Flag(one.is_before_checkpoint)),
         ])

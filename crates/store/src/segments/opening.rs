@@ -94,6 +94,8 @@ impl<D: Disk> SegmentLog<D> {
             prepared,
             no_room: false,
             newest: folder.newest.last().copied(),
+            usual: 0,
+            checkpoint_bytes: checkpoint.map_or(0, |(_, state)| state.len() as u64),
             checkpoint_at: start.0,
             next_checkpoint_at: start.0,
             has_failed: false,

@@ -46,6 +46,8 @@ pub struct SegmentFacts {
     pub epochs: (u32, u32),
     /// Indexes of the first and the last of them.
     pub indexes: (u64, u64),
+    /// Where the last of them ends, in bytes from the beginning.
+    pub end: u64,
     /// Bytes of records that something refers to.
     pub live_bytes: u64,
     /// Whether it is before the checkpoint, so that only bodies in it count.
@@ -253,10 +255,11 @@ impl<D: Disk> Reading<D> {
             frames: 0,
             epochs: (0, 0),
             indexes: (0, 0),
+            end: 0,
             live_bytes: 0,
             is_before_checkpoint,
         };
-        for (_, frame) in scan::frames(&bytes, self.salt) {
+        for (offset, frame) in scan::frames(&bytes, self.salt) {
             if frame.head.index <= facts.indexes.1 {
                 // From here on an earlier use of the file.
                 continue;
@@ -265,6 +268,7 @@ impl<D: Disk> Reading<D> {
                 (facts.epochs.0, facts.indexes.0) = (frame.head.epoch, frame.head.index);
             }
             facts.frames += 1;
+            facts.end = (offset + frame::size(frame.records.len())) as u64;
             (facts.epochs.1, facts.indexes.1) = (frame.head.epoch, frame.head.index);
             let synced = known.entry(frame.head.epoch).or_default();
             *synced = frame.head.synced.max(*synced);
