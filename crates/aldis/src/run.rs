@@ -102,10 +102,7 @@ async fn serve(
         builder = builder.state(state);
         kept_line = Some(line);
     }
-    let server = builder.start().await.map_err(|error| match (error, directory) {
-        (StartError::Store(error), Some(directory)) => RunError::Store(directory.folder().to_owned(), error),
-        (error, _) => RunError::Start(error),
-    })?;
+    let server = builder.start().await.map_err(|error| not_started(error, directory))?;
     announce(&server, &config, open_files, kept_line.as_deref());
     // Under a service manager nobody is there to try things.
     if !service.is_there() {
@@ -153,6 +150,14 @@ async fn serve(
             Ok(ExitCode::SUCCESS)
         }
         never = service.keep_alive() => match never {},
+    }
+}
+
+/// The bodies of messages are read at the very start of the server.
+fn not_started(error: StartError, directory: Option<&DataDirectory>) -> RunError {
+    match (error, directory) {
+        (StartError::Store(error), Some(directory)) => RunError::Store(directory.folder().to_owned(), error),
+        (error, _) => RunError::Start(error),
     }
 }
 

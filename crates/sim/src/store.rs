@@ -43,7 +43,7 @@ pub fn wall(now: Time) -> Wall {
 pub fn open(disk: &SimDisk) -> Result<Found, OpenError> {
     let (mut fold, epoch) = (Fold::default(), std::cell::Cell::new(0));
     let folded = std::cell::RefCell::new(&mut fold);
-    let Opened { log, cut } = SegmentLog::open(
+    let Opened { log, cut, .. } = SegmentLog::open(
         Arc::new(disk.clone()),
         Salt(77),
         &mut |of, saved| {
