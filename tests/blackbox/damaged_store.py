@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import time
 
-from crash.clients import PATTERN, Publisher, Subscriber, drive, mark
+from crash.clients import PATTERN, Publisher, Subscriber, drive, mark, payload_of
 from crash.files import overwrite
 from crash.lives import RECOVERY
 from wire.broker import Broker
@@ -38,16 +38,25 @@ def facts_of(folder):
     return json.loads(subprocess.run(words, capture_output=True, text=True, check=True, timeout=RECOVERY).stdout)
 
 
+def segment_of(folder, numbers):
+    """The name of the one segment behind the checkpoint that holds all of these messages, if there is one."""
+    for one in facts_of(folder)["segments"]:
+        data = (pathlib.Path(folder) / one["file"]).read_bytes()[: one["end"]]
+        if not one["before_checkpoint"] and all(payload_of(number)[:20] in data for number in numbers):
+            return one["file"]
+    return None
+
+
 class Original:
     """The store that is copied and damaged. `lives` has the numbers that each life acknowledged; the last two have a
     segment each behind the checkpoint."""
 
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix="aldis-damage-")
-        self.lives = []
+        self.lives, self.of_lives = [], []
         publisher = Publisher("publisher", TOPIC, 1, 20)
         folder = pathlib.Path(self.folder)
-        while len(self.lives) < 3 or self.behind() < 2:
+        while len(self.lives) < 3 or not self.is_laid_out():
             expect(len(self.lives) < 12, "each life makes a checkpoint")
             with Broker(script.binary, data_dir=self.folder) as broker:
                 broker.started()
@@ -63,22 +72,23 @@ class Original:
                     # A clean end could make a checkpoint. The log says that all of it is synced once it rests.
                     before = self.written()
                     until(lambda before=before: self.written() != before, "the mark of a log that rests")
-                    publisher.close()
                 else:
                     publisher.close(goodbye=True)
                     broker.stop()
+            # Behind the kill: its end would be recorded.
+            publisher.close()
             before = set().union(*self.lives)
             self.lives.append(publisher.acknowledged - before)
         self.all = set(publisher.acknowledged)
 
     def written(self):
-        """What is in the segments."""
-        return [path.read_bytes() for path in sorted(pathlib.Path(self.folder).glob("segment-*"))]
+        """What is in the newest segment."""
+        return max(pathlib.Path(self.folder).glob("segment-*"), key=lambda path: path.name).read_bytes()
 
-    def behind(self):
-        """How many segments behind the checkpoint hold messages."""
-        segments = [one for one in facts_of(self.folder)["segments"] if not one["before_checkpoint"]]
-        return sum(PIECE in (pathlib.Path(self.folder) / one["file"]).read_bytes()[: one["end"]] for one in segments)
+    def is_laid_out(self):
+        """Whether the last two lives have a segment each, behind the checkpoint."""
+        self.of_lives = [segment_of(self.folder, numbers) for numbers in self.lives[-2:]]
+        return all(self.of_lives) and len(set(self.of_lives)) == 2
 
     @staticmethod
     def publish(publisher, count):
@@ -114,9 +124,7 @@ class Copy:
 
     def life(self, number):
         """The segment of the last life (-1) or the one before (-2)."""
-        found = self.segments(False)[number]
-        expect(PIECE in found.read_bytes()[: self.end(found)], f"there is no message in {found}")
-        return found
+        return self.folder / Copy.original.of_lives[number]
 
     def end(self, path):
         """Where what counts in a segment ends."""
@@ -135,7 +143,7 @@ class Copy:
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
     def is_refused(self, *words):
-        """The broker does not start, names all of the words and the way out, and changes nothing of what there was."""
+        """The broker does not start, names all of the words and the way out, and changes nothing."""
         before = self.fingerprint()
         with Broker(script.binary, data_dir=self.folder) as broker:
             code, log, _ = broker.ended(RECOVERY)
@@ -144,7 +152,7 @@ class Copy:
         for word in words:
             expect(word in said, f"{word!r} is not named: {said}")
         after = self.fingerprint()
-        changed = [name for name in before if after.get(name) != before[name] and not name.startswith(("spare", "newest"))]
+        changed = [name for name in {**before, **after} if after.get(name) != before.get(name) and not name.startswith("spare")]
         expect(not changed, f"{changed} have changed")
         return said
 

@@ -13,6 +13,7 @@ use aldis_store::{
     Committer, Condition, Cut, Errand, FileDisk, Log, OpenError, Opened, Pace, Put, Reader, Record, Recovery,
     SegmentLog, Stage, Syncs,
 };
+use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::io;
 use std::path::Path;
@@ -78,13 +79,23 @@ pub fn open_store(directory: &Path, syncs: Syncs) -> Result<(KeptState, Found), 
     let reader = log.reader();
     let committer = Committer::new(Arc::clone(&stage), log, fold.clone(), syncs, Pace::default());
     let bodies = fold.bodies();
-    let thread = start(committer, Arc::clone(&stage))?;
-    let read = Box::new(move |give: &mut dyn FnMut(&Put<'_>)| read_bodies(&bodies, &reader, give));
     let log: Arc<dyn Log> = Arc::clone(&stage) as _;
+    // Set once, and taken at the end.
+    let thread = Arc::new(Mutex::new(None));
+    let started = Arc::clone(&thread);
+    let (written, closed) = (Arc::clone(&stage), stage);
+    // Nothing is written before every body is read: a store in which one is damaged stays as it is.
+    let read = Box::new(move |give: &mut dyn FnMut(&Put<'_>)| {
+        read_bodies(&bodies, &reader, give)?;
+        *started.lock() = Some(start(committer, written)?);
+        Ok(())
+    });
     let state = KeptState::new(log, fold, read).closed_by(Box::new(move || {
-        stage.close();
-        // A thread that panicked has said so.
-        let _ = thread.join();
+        closed.close();
+        if let Some(thread) = thread.lock().take() {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
     }));
     Ok((state, found))
 }

@@ -79,14 +79,29 @@ pub struct Scan {
 }
 
 /// Behind a bad frame.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Beyond {
+    /// Where the bad frame is: not where the log would go on, if nothing is written there.
+    at: Place,
+    /// Nothing is.
+    is_blank: bool,
     /// The next frame had begun: its header is there.
     has_begun: bool,
     /// Good frames of this epoch or a later one.
     frames: u64,
     /// The first of those that knew the bad one to be synced.
     witness: Option<(Place, u64)>,
+}
+
+impl Beyond {
+    fn at(at: Place, is_blank: bool) -> Beyond {
+        Beyond { at, is_blank, has_begun: false, frames: 0, witness: None }
+    }
+}
+
+/// Whether no frame was ever begun here: there are zeros, or there is no room for a header.
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.get(..frame::HEADER).is_none_or(|header| header.iter().all(|byte| *byte == 0))
 }
 
 /// All good frames in the bytes of a segment, whether they count or not.
@@ -158,8 +173,13 @@ impl Scan {
         found: &mut dyn FnMut(Place, Frame<'_>),
     ) {
         let mut offset = from;
-        if self.beyond.is_none() {
-            self.at = Place { segment: number, offset };
+        match &mut self.beyond {
+            None => self.at = Place { segment: number, offset },
+            Some(beyond) if beyond.is_blank => {
+                beyond.at = Place { segment: number, offset };
+                beyond.is_blank = is_blank(bytes.get(offset..).unwrap_or_default());
+            }
+            Some(_) => {}
         }
         while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
             let place = Place { segment: number, offset };
@@ -169,7 +189,7 @@ impl Scan {
                     let header = frame::header(rest, self.salt).map(|header| header.head);
                     let has_begun =
                         header.is_some_and(|head| head.index == self.next && head.epoch >= self.epoch);
-                    self.beyond = Some(Beyond { has_begun, ..Beyond::default() });
+                    self.beyond = Some(Beyond { has_begun, ..Beyond::at(self.at, is_blank(rest)) });
                 }
                 offset += ALIGNMENT;
                 continue;
@@ -178,7 +198,8 @@ impl Scan {
             // broker had cut off the rest of it. An index has one place in each life, and what an earlier life left
             // there has an epoch that is too low.
             if self.passes_over_to(frame.head) {
-                self.gaps.push(Gap { at: self.at, first: self.next, last: frame.head.index - 1 });
+                let at = self.beyond.as_ref().map_or(self.at, |beyond| beyond.at);
+                self.gaps.push(Gap { at, first: self.next, last: frame.head.index - 1 });
                 self.next = frame.head.index;
             }
             if frame.head.index == self.next {
@@ -186,7 +207,8 @@ impl Scan {
                 self.at = Place { segment: number, offset: offset + frame::size(frame.records.len()) };
                 found(place, frame);
             } else {
-                let (next, beyond) = (self.next, self.beyond.get_or_insert_default());
+                let (next, at) = (self.next, self.at);
+                let beyond = self.beyond.get_or_insert_with(|| Beyond::at(at, false));
                 // What a recycled segment still holds from before is behind the log, and older than it.
                 if frame.head.index >= next {
                     beyond.frames += 1;
@@ -207,8 +229,8 @@ impl Scan {
     #[must_use]
     pub fn end(&self) -> End {
         match &self.beyond {
-            Some(Beyond { witness: Some((witness, synced)), .. }) => {
-                End::Damaged { at: self.at, index: self.next, witness: *witness, synced: *synced }
+            Some(Beyond { witness: Some((witness, synced)), at, .. }) => {
+                End::Damaged { at: *at, index: self.next, witness: *witness, synced: *synced }
             }
             Some(Beyond { frames, has_begun, .. }) if *has_begun || *frames > 0 => {
                 End::Torn { at: self.at, frames: *frames }

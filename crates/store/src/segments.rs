@@ -160,6 +160,10 @@ impl<D: Disk> SegmentLog<D> {
         let mut encoded = std::mem::take(&mut self.encoded);
         encoded.clear();
         frame::encode(head, records, self.salt, &mut encoded);
+        // Zeros where the next one begins: so whatever is there instead after a crash had been begun.
+        let size_of_segment = self.segments.get(&self.current).map_or(0, |segment| segment.size);
+        let room = size_of_segment.saturating_sub(self.end + size).min(frame::HEADER as u64);
+        encoded.resize(encoded.len() + room as usize, 0);
         let Some(segment) = self.segments.get(&self.current) else { return Err(gone()) };
         let written = self.disk.write_at(&segment.file, &encoded, self.end);
         self.encoded = encoded;
@@ -395,7 +399,8 @@ impl<D: Disk> SegmentLog<D> {
                 index: self.last_index(),
                 epoch: self.epoch,
                 segment: self.current,
-                offset: self.end,
+                // Before anything was written in this life the next frame is in the next segment.
+                offset: self.end.min(self.segments.get(&self.current).map_or(0, |segment| segment.size)),
             },
             state,
         )

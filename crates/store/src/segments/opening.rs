@@ -2,14 +2,15 @@
 //!
 //! The newest checkpoint is the state up to its index; the frames behind it follow. What was written and not synced by
 //! an earlier life may be there or not: where it is cut, and whether what is cut was synced once, [`Scan`] says. Before
-//! this returns, all that counts is synced, since a killed broker leaves frames that are only in the system's memory;
-//! and a new segment is begun, so that nothing is ever written over the end of an earlier life.
+//! this returns, all that counts is synced, since a killed broker leaves frames that are only in the system's memory.
+//! The first frame of the new life begins a new segment, so that nothing is ever written over the end of an earlier one;
+//! until then nothing is changed, so that whoever finds fault with the state can still leave the store as it was.
 
 use super::folder::{Folder, checkpoint_name, newest_name, segment_name, spare_name};
 use super::{OpenError, RESERVE, Ready, SMALLEST, SPARE, Segment, SegmentLog, head, jobs};
 use crate::disk::Disk;
-use crate::frame::{self, ALIGNMENT, Frame, Salt};
-use crate::scan::{End, Place, Scan};
+use crate::frame::{self, Frame, Salt};
+use crate::scan::{self, End, Place, Scan};
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::io;
@@ -77,13 +78,14 @@ impl<D: Disk> SegmentLog<D> {
         let current = replay.segments.last_key_value().map_or(0, |(number, _)| *number).max(start.0);
         let (ready, prepared) = left_ready(&*disk, &folder)?;
         let files = replay.segments.iter().map(|(number, segment)| (*number, Arc::clone(&segment.file)));
-        let mut log = SegmentLog {
+        let log = SegmentLog {
             disk,
             salt,
             epoch: scan.epoch() + 1,
             files: Arc::new(RwLock::new(files.collect())),
             segments: replay.segments,
             current,
+            // The end of an earlier life is left as it is: the first frame begins a segment.
             end: u64::MAX / 2,
             next_index: scan.next(),
             synced: scan.next() - 1,
@@ -101,9 +103,6 @@ impl<D: Disk> SegmentLog<D> {
             has_failed: false,
             encoded: Vec::new(),
         };
-        // The end of an earlier life is left as it is.
-        log.next_segment(SMALLEST)?;
-        log.idle()?;
         Ok(Opened { log, cut, passed_over })
     }
 }
@@ -177,17 +176,18 @@ fn salt_of<D: Disk>(disk: &D, folder: &Folder, new: Salt) -> Result<Salt, OpenEr
     }
 }
 
-/// What lies behind the last frame, if it is neither zeros nor what an earlier use of the segment left there: a frame
-/// that had been begun, and of which not even the header is whole.
+/// What lies behind the last frame, where the log leaves zeros: a frame that had been begun, and of which not even the
+/// header is whole. Behind it may be what an earlier use of the segment left.
 pub(super) fn garbage_behind(scan: &Scan, number: u64, bytes: &[u8], salt: Salt) -> Option<Cut> {
     let at = scan.place();
     let rest = bytes.get(at.offset..).filter(|_| at.segment == number)?;
-    let end = rest.iter().rposition(|byte| *byte != 0)? + 1;
-    let starts = (0..end).step_by(ALIGNMENT);
-    let mut frames = starts.filter_map(|start| frame::decode(rest.get(start..)?, salt));
-    let is_reused = frames.next().is_some();
-    let cut = Cut { file: segment_name(number), offset: at.offset as u64, bytes: end as u64 };
-    (!is_reused).then_some(cut)
+    let is_begun =
+        rest.iter().take(frame::HEADER).any(|byte| *byte != 0) && frame::decode(rest, salt).is_none();
+    let last = rest.iter().rposition(|byte| *byte != 0).filter(|_| is_begun)?;
+    let older = scan::frames(rest, salt).next().map(|(offset, _)| offset);
+    let cut =
+        Cut { file: segment_name(number), offset: at.offset as u64, bytes: older.unwrap_or(last + 1) as u64 };
+    Some(cut)
 }
 
 /// What was cut off, or the damage that forbids to cut.
