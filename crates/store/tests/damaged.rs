@@ -377,7 +377,7 @@ fn what_is_no_store_is_told_from_one() {
     assert!(matches!(Survey::read(Arc::new(disk.clone())), Err(OpenError::NoStore)));
     assert!(matches!(compact(Arc::new(disk.clone())), Err(OpenError::NoStore)));
     // Files of others stay as they are.
-    open(&disk).unwrap();
+    life(&disk, &mut Random::new(1), 9);
     assert!(disk.names().unwrap().contains(&"notes.tmp".to_owned()));
     disk.remove("aldis.store").unwrap();
     assert!(matches!(open(&disk), Err(OpenError::BadHead)));
