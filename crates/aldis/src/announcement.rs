@@ -52,6 +52,22 @@ pub fn cut(cut: &Cut) -> String {
     )
 }
 
+/// A checkpoint that is damaged, and not needed.
+#[must_use]
+pub fn passed_over(file: &str) -> String {
+    format!("{file} is damaged; the state was read from an older checkpoint and the whole log behind it")
+}
+
+/// What can be done about a store that is damaged, as the end of a sentence.
+#[must_use]
+pub fn way_out(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "to see all that is wrong: aldis store verify --data-dir {folder}, to save what can be \
+         read: aldis store salvage --data-dir {folder} --into NEW-DIR"
+    )
+}
+
 /// The answer to SIGUSR1, on which Mosquitto saves what it holds.
 pub const NOTHING_TO_FLUSH: &str = "SIGUSR1: nothing is buffered that could be written out: log lines are \
      written as they come, and what has to be kept is on disk before it is acknowledged, unless durability is \"memory\"";

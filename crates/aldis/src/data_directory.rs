@@ -23,7 +23,7 @@ const TMPFS: u64 = 0x0102_1994;
 pub struct DataDirectory {
     folder: PathBuf,
     #[expect(dead_code, reason = "it is locked for as long as it is open")]
-    lock: File,
+    lock: Option<File>,
 }
 
 /// Why a folder cannot be used. `Display` is one sentence.
@@ -31,6 +31,8 @@ pub struct DataDirectory {
 pub enum DataDirectoryError {
     /// It cannot be made.
     Make(PathBuf, io::Error),
+    /// It is not there, and is not to be made.
+    Missing(PathBuf),
     /// Something else has its name.
     NoFolder(PathBuf),
     /// It is on a file system that takes no writes.
@@ -59,6 +61,13 @@ impl fmt::Display for DataDirectoryError {
                 folder.display(),
                 user(rustix::process::geteuid().as_raw())
             ),
+            DataDirectoryError::Missing(folder) => {
+                write!(
+                    out,
+                    "there is no folder {}; name that of a store with --data-dir DIR",
+                    folder.display()
+                )
+            }
             DataDirectoryError::NoFolder(folder) => {
                 write!(out, "{} is no folder; remove what is there, {OTHERWISE}", folder.display())
             }
@@ -132,12 +141,41 @@ impl DataDirectory {
         let mut options = OpenOptions::new();
         let lock = options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let mut lock = lock.open(folder.join(LOCK)).map_err(|error| refused(&folder, error))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(DataDirectoryError::Taken(folder, holder(&mut lock))),
-            Err(error) => return Err(DataDirectoryError::Unusable(folder, error.into())),
+        take(&folder, &mut lock)?;
+        Ok(DataDirectory { folder, lock: Some(lock) })
+    }
+
+    /// Locks a folder that is there. Where nothing can be written, what can be is done: a lock that is there is taken,
+    /// and none is made.
+    ///
+    /// # Errors
+    /// See [`DataDirectoryError`].
+    pub fn existing(folder: &Path) -> Result<DataDirectory, DataDirectoryError> {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        match fs::metadata(&folder) {
+            Ok(known) if known.is_dir() => {}
+            Ok(_) => return Err(DataDirectoryError::NoFolder(folder)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(DataDirectoryError::Missing(folder));
+            }
+            Err(error) => return Err(DataDirectoryError::Unusable(folder, error)),
         }
-        sign(&mut lock).map_err(|error| refused(&folder, error))?;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let lock = match options.open(folder.join(LOCK)) {
+            Ok(mut lock) => {
+                take(&folder, &mut lock)?;
+                Some(lock)
+            }
+            Err(error)
+                if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+            {
+                let mut lock = File::open(folder.join(LOCK)).ok();
+                lock.as_mut().map_or(Ok(()), |lock| hold(&folder, lock))?;
+                lock
+            }
+            Err(error) => return Err(refused(&folder, error)),
+        };
         Ok(DataDirectory { folder, lock })
     }
 
@@ -151,6 +189,20 @@ impl DataDirectory {
     #[must_use]
     pub fn is_in_memory(&self) -> bool {
         statfs(&self.folder).is_ok_and(|known| u64::try_from(known.f_type) == Ok(TMPFS))
+    }
+}
+
+/// Locks a folder by its file, and says in it whose it is.
+fn take(folder: &Path, lock: &mut File) -> Result<(), DataDirectoryError> {
+    hold(folder, lock)?;
+    sign(lock).map_err(|error| refused(folder, error))
+}
+
+fn hold(folder: &Path, lock: &mut File) -> Result<(), DataDirectoryError> {
+    match flock(&*lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(Errno::WOULDBLOCK) => Err(DataDirectoryError::Taken(folder.to_owned(), holder(lock))),
+        Err(error) => Err(DataDirectoryError::Unusable(folder.to_owned(), error.into())),
     }
 }
 

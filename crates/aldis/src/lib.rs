@@ -13,3 +13,4 @@ pub mod machine;
 pub mod run;
 mod service;
 mod signals;
+pub mod store_command;

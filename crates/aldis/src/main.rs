@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use aldis::arguments::Arguments;
-use aldis::{announcement, configuration, run};
+use aldis::arguments::{Arguments, Command};
+use aldis::{announcement, configuration, run, store_command};
 use clap::Parser;
 
 #[cfg(feature = "planted-no-sync")]
@@ -13,6 +13,9 @@ compile_error!("a broker that does not sync is the example `aldis-no-sync`, and 
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Command::Store(command)) = &arguments.command {
+        return store_command::run(command).unwrap_or_else(|error| refuse(&error));
+    }
     let config = match configuration::load(&arguments) {
         Ok(config) => config,
         Err(error) => return refuse(&error),

@@ -68,7 +68,13 @@ impl fmt::Display for RunError {
                 write!(out, "cannot receive signals: {error}; allow this process more open files")
             }
             RunError::Folder(error) => error.fmt(out),
-            RunError::Store(folder, error) => write!(out, "{}: {error}", folder.display()),
+            RunError::Store(folder, error) => {
+                write!(out, "{}: {error}", folder.display())?;
+                if error.is_damage() {
+                    write!(out, "; {}", announcement::way_out(folder))?;
+                }
+                Ok(())
+            }
             RunError::Start(error) => error.fmt(out),
         }
     }
@@ -96,7 +102,7 @@ async fn serve(
         builder = builder.state(state);
         kept_line = Some(line);
     }
-    let server = builder.start().await.map_err(RunError::Start)?;
+    let server = builder.start().await.map_err(|error| not_started(error, directory))?;
     announce(&server, &config, open_files, kept_line.as_deref());
     // Under a service manager nobody is there to try things.
     if !service.is_there() {
@@ -147,6 +153,14 @@ async fn serve(
     }
 }
 
+/// The bodies of messages are read at the very start of the server.
+fn not_started(error: StartError, directory: Option<&DataDirectory>) -> RunError {
+    match (error, directory) {
+        (StartError::Store(error), Some(directory)) => RunError::Store(directory.folder().to_owned(), error),
+        (error, _) => RunError::Start(error),
+    }
+}
+
 /// The folder to keep state in, if it is to be kept, for this process alone.
 fn hold_folder(config: &Config) -> Result<Option<DataDirectory>, DataDirectoryError> {
     let Keeping::Folder(folder, _) = &config.keeping else { return Ok(None) };
@@ -168,6 +182,9 @@ fn open_kept(
         open_store(folder, *syncs).map_err(|error| RunError::Store(folder.to_owned(), error))?;
     if let Some(cut) = &found.cut {
         warn!("{}", announcement::cut(cut));
+    }
+    for file in &found.passed_over {
+        warn!("{}", announcement::passed_over(file));
     }
     Ok(Some((state, announcement::kept(folder, *syncs, &found))))
 }

@@ -140,6 +140,7 @@ fn help_and_version_are_there_and_wrong_usage_exits_with_2() {
         "Exit codes:",
         "[default: 1883]",
         "no TLS yet",
+        "aldis store inspect",
     ] {
         assert!(help.contains(expected), "{help}");
     }

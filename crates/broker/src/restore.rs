@@ -24,7 +24,7 @@ use std::time::Instant;
 /// Levels of a filter that was taken once: whatever the limit is now.
 const ANY_LEVELS: usize = usize::MAX;
 
-/// The messages that a fold has at hand ([`Fold::bodies_at_hand`]), by their number.
+/// The messages that a fold has at hand ([`Fold::at_hand`]), by their number.
 pub type Bodies = HashMap<u64, Arc<Publication>>;
 
 /// Shared subscriptions by their number.

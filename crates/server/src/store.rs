@@ -10,9 +10,10 @@ use crate::kept_state::{KeptState, wall_now};
 use aldis_store::frame::Salt;
 use aldis_store::scan::Place;
 use aldis_store::{
-    Committer, Condition, Cut, Errand, FileDisk, Fold, Head, Log, LookedUp, Lookup, OpenError, Opened, Pace,
-    Put, Reader, Record, SegmentLog, Stage, Syncs, apply,
+    Committer, Condition, Cut, Errand, FileDisk, Head, Log, LookedUp, Lookup, OpenError, Opened, Pace, Put,
+    Reader, Record, Recovery, SegmentLog, Stage, Syncs,
 };
+use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,6 +43,8 @@ pub struct Found {
     pub retained: usize,
     /// What was at the end of the log and was never acknowledged, if there was something.
     pub cut: Option<Cut>,
+    /// Names of checkpoints that are damaged, without which the state is whole.
+    pub passed_over: Vec<String>,
 }
 
 /// Opens the store in `directory`, which exists and belongs to this process, or makes one there. The state is for
@@ -52,41 +55,36 @@ pub struct Found {
 pub fn open_store(directory: &Path, syncs: Syncs) -> Result<(KeptState, Found), OpenError> {
     let mut progress = Progress { said_at: clock::now(), records: 0 };
     let disk = Arc::new(FileDisk::new(directory));
-    let fold = std::cell::RefCell::new(Fold::default());
-    let epoch = std::cell::Cell::new(0);
-    let Opened { log, cut } = SegmentLog::open(
+    let recovery = RefCell::new(Recovery::default());
+    let Opened { log, cut, passed_over } = SegmentLog::open(
         disk,
         Salt(crate::random::u64() as u32),
-        &mut |of, saved| {
-            epoch.set(of);
-            let loaded = Fold::load(saved);
-            let is_known = loaded.is_some();
-            *fold.borrow_mut() = loaded.unwrap_or_default();
-            is_known
-        },
+        &mut |epoch, saved| recovery.borrow_mut().load(epoch, saved),
         &mut |place, frame| {
-            let mut fold = fold.borrow_mut();
-            if frame.head.epoch != epoch.get() {
-                // Whatever a life of the broker had begun and not closed when it ended.
-                fold.forget_open();
-                epoch.set(frame.head.epoch);
-            }
             progress.count(u64::from(frame.head.records));
-            apply(&mut fold, frame.records, place)
+            recovery.borrow_mut().frame(place, frame)
         },
     )?;
-    let mut fold = fold.into_inner();
-    fold.forget_open();
+    let (fold, _) = recovery.into_inner().finish();
+    log.has_all_of(&fold)?;
     let found = Found {
         sessions: fold.sessions.len(),
         messages: fold.messages(),
         retained: fold.retained.len(),
         cut,
+        passed_over,
     };
     let stage = Arc::new(Stage::default());
     let reader = log.reader();
-    let bodies = fold.bodies_at_hand(Head::default());
-    let read = Box::new(move |give: &mut dyn FnMut(&Put<'_>)| read_bodies(&bodies, &reader, give));
+    // All are read, so that a store in which one is damaged is refused, and stays as it is.
+    let (bodies, at_hand) = (fold.bodies(), fold.at_hand(Head::default()));
+    let read = Box::new(move |give: &mut dyn FnMut(&Put<'_>)| {
+        read_bodies(&bodies, &reader, &mut |put| {
+            if at_hand.contains(&put.message) {
+                give(put);
+            }
+        })
+    });
     let state = KeptState::new(Arc::clone(&stage) as Arc<dyn Log>, fold, read);
     let state = state.begun_by(Box::new(move |fold| {
         let mut committer = Committer::new(Arc::clone(&stage), log, fold, syncs, Pace::default());

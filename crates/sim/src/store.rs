@@ -5,9 +5,10 @@ use crate::disk::SimDisk;
 use aldis_session::Journal;
 use aldis_store::frame::Salt;
 use aldis_store::{
-    Committer, Cut, Errand, Fold, Head, Log, LookedUp, OpenError, Opened, Pace, Put, Record, SegmentLog,
-    Stage, Syncs, Wall, apply,
+    Committer, Cut, Errand, Fold, Head, Log, LookedUp, OpenError, Opened, Pace, Put, Record, Recovery,
+    SegmentLog, Stage, Syncs, Wall,
 };
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,28 +42,19 @@ pub fn wall(now: Time) -> Wall {
 /// # Errors
 /// The power goes, or something is wrong.
 pub fn open(disk: &SimDisk, head: Head) -> Result<Found, OpenError> {
-    let (mut fold, epoch) = (Fold::default(), std::cell::Cell::new(0));
-    let folded = std::cell::RefCell::new(&mut fold);
-    let Opened { log, cut } = SegmentLog::open(
+    let recovery = RefCell::new(Recovery::default());
+    let Opened { log, cut, .. } = SegmentLog::open(
         Arc::new(disk.clone()),
         Salt(77),
-        &mut |of, saved| {
-            epoch.set(of);
-            Fold::load(saved).map(|loaded| **folded.borrow_mut() = loaded).is_some()
-        },
-        &mut |place, frame| {
-            let mut fold = folded.borrow_mut();
-            if frame.head.epoch != epoch.get() {
-                fold.forget_open();
-                epoch.set(frame.head.epoch);
-            }
-            apply(&mut fold, frame.records, place)
-        },
+        &mut |epoch, saved| recovery.borrow_mut().load(epoch, saved),
+        &mut |place, frame| recovery.borrow_mut().frame(place, frame),
     )?;
-    fold.forget_open();
+    let (fold, _) = recovery.into_inner().finish();
+    log.has_all_of(&fold)?;
+    let at_hand = fold.at_hand(head);
     let reader = log.reader();
     let mut bodies = Vec::new();
-    for (message, place, length) in fold.bodies_at_hand(head) {
+    for (message, place, length) in fold.bodies() {
         let record = reader.read(place, length as usize)?;
         let is_it = matches!(
             Record::decode(&record),
@@ -71,7 +63,9 @@ pub fn open(disk: &SimDisk, head: Head) -> Result<Found, OpenError> {
         if !is_it {
             return Err(OpenError::BadState(format!("the place of message {message}")));
         }
-        bodies.push(record);
+        if at_hand.contains(&message) {
+            bodies.push(record);
+        }
     }
     let stage = Arc::new(Stage::default());
     let mut committer = Committer::new(Arc::clone(&stage), log, fold.clone(), Syncs::Always, PACE);

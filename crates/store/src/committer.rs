@@ -10,7 +10,7 @@ use crate::log::{Condition, Sequence};
 use crate::lookup::{Lookup, Wanted};
 use crate::record::{Put, Record, Wall};
 use crate::scan::Place;
-use crate::segments::{CheckpointJob, Preparation, SegmentLog, Space};
+use crate::segments::{CheckpointJob, Preparation, SegmentLog, Space, is_full};
 use crate::stage::{Batch, Stage};
 use std::collections::VecDeque;
 use std::io;
@@ -87,6 +87,8 @@ pub struct Committer<D: Disk> {
     /// What sessions ask for that is not committed yet.
     hungry: Vec<Wanted>,
     lookups: VecDeque<Lookup<D>>,
+    /// What is to be written, and does not fit on the disk at the moment.
+    held_up: Option<Batch>,
 }
 
 impl<D: Disk> Committer<D> {
@@ -98,6 +100,8 @@ impl<D: Disk> Committer<D> {
         syncs: Syncs,
         pace: Pace,
     ) -> Committer<D> {
+        let since_checkpoint = segments.behind_checkpoint().map(|(_, size)| size).sum();
+        let last_checkpoint = segments.checkpoint_bytes();
         Committer {
             stage,
             segments,
@@ -107,8 +111,8 @@ impl<D: Disk> Committer<D> {
             synced_at: 0,
             owes_sync: false,
             clock_at: 0,
-            since_checkpoint: 0,
-            last_checkpoint: 0,
+            since_checkpoint,
+            last_checkpoint,
             is_writing: false,
             to_copy: VecDeque::new(),
             tried_at: 0,
@@ -116,6 +120,7 @@ impl<D: Disk> Committer<D> {
             is_idle: false,
             hungry: Vec::new(),
             lookups: VecDeque::new(),
+            held_up: None,
         }
     }
 
@@ -130,16 +135,16 @@ impl<D: Disk> Committer<D> {
     /// # Errors
     /// The disk failed. The log is at its end: nothing is committed any more.
     pub fn run_once(&mut self, at_most: Duration, wall: impl FnOnce() -> Wall) -> io::Result<bool> {
-        let batch = self.stage.take(at_most);
-        let wall = wall();
-        let wants = self.stage.take_wants();
-        let done = match batch {
-            None => self.close().map(|()| false),
-            Some(batch) if !batch.records.is_empty() => self.commit(batch, wall).map(|()| true),
-            Some(_) if !wants.is_empty() => Ok(true),
-            Some(_) => self.rest(wall).map(|()| true),
+        let done = match self.held_up.take() {
+            Some(batch) => self.go_on(batch, at_most, wall).map(|()| true),
+            None => match self.stage.take(at_most) {
+                None => self.close().map(|()| false),
+                Some(batch) if !batch.records.is_empty() => self.commit(batch, wall()).map(|()| true),
+                Some(_) if self.stage.is_asked() => Ok(true),
+                Some(_) => self.rest(wall()).map(|()| true),
+            },
         };
-        self.hungry.extend(wants);
+        self.hungry.extend(self.stage.take_wants());
         self.look_up();
         if done.is_err() {
             self.stage.set_condition(Condition::Failed);
@@ -155,20 +160,48 @@ impl<D: Disk> Committer<D> {
             Record::Clock { at: wall }.encode(&mut batch.records);
         }
         self.copy_some(&mut batch.records)?;
+        self.since_checkpoint += batch.records.len() as u64;
+        self.write(batch, wall)
+    }
+
+    /// Tries again to write what did not fit on the disk. Meanwhile records gather at the stage.
+    fn go_on(&mut self, batch: Batch, at_most: Duration, wall: impl FnOnce() -> Wall) -> io::Result<()> {
+        let is_closed = self.stage.pause(at_most);
+        self.segments.try_again();
+        self.write(batch, wall())?;
+        // Nobody waits for a disk for ever; what is not written was not acknowledged.
+        let is_over = is_closed && self.held_up.is_some();
+        if is_over { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn write(&mut self, mut batch: Batch, wall: Wall) -> io::Result<()> {
         let mut frames = Vec::new();
         let mut rest = &batch.records[..];
         while !rest.is_empty() {
             let (frame, count, behind) = cut(rest);
-            let place = self.segments.append(frame, count)?;
-            frames.push((place, frame));
+            match self.segments.append(frame, count) {
+                Ok(place) => frames.push((place, frame)),
+                Err(error) if is_full(&error) => break,
+                Err(error) => return Err(error),
+            }
             rest = behind;
         }
-        self.make_durable(batch.last, wall)?;
+        let written = batch.records.len() - rest.len();
+        if written == batch.records.len() {
+            self.make_durable(batch.last, wall)?;
+        } else {
+            // What is written goes into the fold, as a checkpoint counts it in; and that is for what is synced.
+            self.sync(wall)?;
+        }
         for (place, frame) in frames {
             apply(&mut self.fold, frame, place);
         }
-        self.since_checkpoint += batch.records.len() as u64;
-        self.stage.give_back(batch.records);
+        if written < batch.records.len() {
+            batch.records.drain(..written);
+            self.held_up = Some(batch);
+        } else {
+            self.stage.give_back(batch.records);
+        }
         if wall.abs_diff(self.tried_at) > TRIED {
             self.tried_at = wall;
             self.try_again();
@@ -219,8 +252,7 @@ impl<D: Disk> Committer<D> {
         self.sync_in_time(wall)?;
         if !self.is_idle && !self.owes_sync {
             // What was written last is known to be synced from now on.
-            self.segments.idle()?;
-            self.is_idle = true;
+            self.is_idle = unless_full(self.segments.idle())?;
         }
         self.try_again();
         self.tidy();
@@ -238,11 +270,12 @@ impl<D: Disk> Committer<D> {
         if self.owes_sync {
             self.segments.sync()?;
         }
-        self.segments.idle()?;
+        unless_full(self.segments.idle())?;
         if self.since_checkpoint > self.pace.checkpoint_after / 4 {
             let mut job = self.checkpoint();
-            job.run()?;
-            self.checkpointed();
+            if unless_full(job.run())? {
+                self.checkpointed();
+            }
         }
         Ok(())
     }
@@ -258,8 +291,8 @@ impl<D: Disk> Committer<D> {
             self.segments.free(&|segment| fold.live_bytes(segment) > 0);
         }
         self.stage.set_condition(match self.segments.space() {
-            Space::Enough => Condition::Good,
-            Space::Low => Condition::Full,
+            Space::Enough if self.held_up.is_none() => Condition::Good,
+            Space::Enough | Space::Low => Condition::Full,
         });
     }
 
@@ -378,6 +411,14 @@ impl<D: Disk> Committer<D> {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether it was done; a disk that is full is no error.
+fn unless_full(done: io::Result<()>) -> io::Result<bool> {
+    match done {
+        Err(error) if !is_full(&error) => Err(error),
+        done => Ok(done.is_ok()),
     }
 }
 

@@ -15,13 +15,20 @@ const NEVER_SYNCS: bool = cfg!(feature = "planted-no-sync");
 #[derive(Debug, Clone)]
 pub struct FileDisk {
     directory: PathBuf,
+    writes: bool,
 }
 
 impl FileDisk {
     /// The files in `directory`.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> FileDisk {
-        FileDisk { directory: directory.into() }
+        FileDisk { directory: directory.into(), writes: true }
+    }
+
+    /// The same files, only to be read: no more is asked of the system than that.
+    #[must_use]
+    pub fn read_only(directory: impl Into<PathBuf>) -> FileDisk {
+        FileDisk { directory: directory.into(), writes: false }
     }
 
     /// Where the files lie.
@@ -49,7 +56,8 @@ impl Disk for FileDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).open(self.directory.join(name))
+        let opened = OpenOptions::new().read(true).write(self.writes).open(self.directory.join(name));
+        opened.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))
     }
 
     fn size(&self, file: &File) -> io::Result<u64> {

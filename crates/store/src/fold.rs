@@ -212,10 +212,9 @@ impl Fold {
         self.bodies_where(|_| true)
     }
 
-    /// The bodies that a broker holds in memory, in the order of their places: all but those that only wait for sessions,
-    /// behind the next of each.
+    /// The messages that a broker holds in memory: all but those that only wait for sessions, behind the next of each.
     #[must_use]
-    pub fn bodies_at_hand(&self, head: Head) -> Vec<(u64, Place, u32)> {
+    pub fn at_hand(&self, head: Head) -> HashSet<u64> {
         let retained = self.retained.values().copied();
         let shared = self.groups.values().flat_map(|group| group.queue.values().copied());
         let mut at_hand: HashSet<u64> = retained.chain(shared).collect();
@@ -232,15 +231,18 @@ impl Fold {
                 at_hand.insert(delivery.message);
             }
         }
-        let mut found = self.bodies();
-        found.retain(|(message, ..)| at_hand.contains(message));
-        found
+        at_hand
     }
 
     /// Bytes of records in a segment that are still referred to.
     #[must_use]
     pub fn live_bytes(&self, segment: u64) -> u64 {
         self.live.get(&segment).copied().unwrap_or(0)
+    }
+
+    /// The segments in which something is still referred to.
+    pub fn live_segments(&self) -> impl Iterator<Item = u64> {
+        self.live.keys().copied()
     }
 
     /// Bytes of records that are still referred to, in all segments.
@@ -511,13 +513,23 @@ impl Fold {
         if open.is_empty() {
             return;
         }
-        self.messages.retain(|_, message| message.length > 0);
+        self.forget(&open);
+    }
+
+    /// Takes messages out of everything that refers to them.
+    pub fn forget(&mut self, messages: &HashSet<u64>) {
+        for message in messages {
+            if let Some(gone) = self.messages.remove(message) {
+                self.no_longer_lives(gone);
+            }
+        }
         for state in self.sessions.values_mut() {
-            state.deliveries.retain(|delivery| !open.contains(&delivery.message));
+            state.deliveries.retain(|delivery| !messages.contains(&delivery.message));
         }
         for group in self.groups.values_mut() {
-            group.queue.retain(|_, message| !open.contains(message));
+            group.queue.retain(|_, message| !messages.contains(message));
         }
+        self.retained.retain(|_, message| !messages.contains(message));
     }
 
     /// Appends records that make this fold again.

@@ -58,6 +58,28 @@ impl Salt {
     }
 }
 
+/// The polynomial of CRC-32C, the highest power in the lowest bit.
+const POLYNOMIAL: u32 = 0x82F6_3B78;
+
+/// The salt of the store that `bytes` are a frame of, which has to be whole. A checksum can be followed back from its
+/// end to what it began with: so a store can still be read whose file with the salt is lost.
+#[must_use]
+pub fn salt_of(bytes: &[u8]) -> Option<Salt> {
+    let (sum, rest) = bytes.split_first_chunk::<4>()?;
+    let (header, _) = rest.split_first_chunk::<{ HEADER - 4 }>()?;
+    let mut state = !u32::from_le_bytes(*sum);
+    for byte in header.iter().rev() {
+        for _ in 0..8 {
+            let was_odd = state >> 31 == 1;
+            state = if was_odd { (state ^ POLYNOMIAL) << 1 | 1 } else { state << 1 };
+        }
+        state ^= u32::from(*byte);
+    }
+    let salt = Salt(!state);
+    // The records have a checksum that begins with it, too.
+    decode(bytes, salt).map(|_| salt)
+}
+
 impl fmt::Debug for Salt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Salt(hidden)")
@@ -207,6 +229,20 @@ mod tests {
         }
         assert_eq!(sum(salt), 0);
         Salt(salt)
+    }
+
+    #[test]
+    fn the_salt_can_be_told_from_a_frame() {
+        for salt in [SALT, Salt(0), Salt(u32::MAX)] {
+            for records in [&b""[..], b"some records"] {
+                let mut bytes = Vec::new();
+                encode(HEAD, records, salt, &mut bytes);
+                assert!(salt_of(&bytes) == Some(salt));
+                bytes[20] ^= 1;
+                assert!(salt_of(&bytes).is_none());
+            }
+        }
+        assert!(salt_of(&[0; 39]).is_none() && salt_of(&[]).is_none());
     }
 
     #[test]

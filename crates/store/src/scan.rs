@@ -9,7 +9,8 @@
 //! Pure: bytes of segments in, one after the other. Reading files, cutting tails and deciding what to do about damage is
 //! done by others.
 
-use crate::frame::{self, ALIGNMENT, Frame, Salt};
+use crate::frame::{self, ALIGNMENT, Frame, Head, Salt};
+use std::collections::BTreeMap;
 
 /// A place in the log on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +47,20 @@ pub enum End {
     },
 }
 
+/// Frames that had been synced and are not there, between two that are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Where the first of them was to be.
+    pub at: Place,
+    /// Its index.
+    pub first: u64,
+    /// The index of the last one.
+    pub last: u64,
+}
+
+/// How far the log is known to have been synced, for each epoch, from what its own frames say.
+pub type Known = BTreeMap<u32, u64>;
+
 /// The state of a scan between two segments.
 #[derive(Debug, Clone)]
 pub struct Scan {
@@ -58,11 +73,18 @@ pub struct Scan {
     at: Place,
     /// What was found behind a place where it does not.
     beyond: Option<Beyond>,
+    /// Damage is passed over up to here.
+    known: Known,
+    gaps: Vec<Gap>,
 }
 
 /// Behind a bad frame.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Beyond {
+    /// Where the bad frame is: not where the log would go on, if nothing is written there.
+    at: Place,
+    /// Nothing is.
+    is_blank: bool,
     /// The next frame had begun: its header is there.
     has_begun: bool,
     /// Good frames of this epoch or a later one.
@@ -71,12 +93,54 @@ struct Beyond {
     witness: Option<(Place, u64)>,
 }
 
+impl Beyond {
+    fn at(at: Place, is_blank: bool) -> Beyond {
+        Beyond { at, is_blank, has_begun: false, frames: 0, witness: None }
+    }
+}
+
+/// Whether no frame was ever begun here: there are zeros, or there is no room for a header.
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.get(..frame::HEADER).is_none_or(|header| header.iter().all(|byte| *byte == 0))
+}
+
+/// All good frames in the bytes of a segment, whether they count or not.
+pub fn frames(bytes: &[u8], salt: Salt) -> impl Iterator<Item = (usize, Frame<'_>)> {
+    let mut offset = 0;
+    std::iter::from_fn(move || {
+        while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
+            let at = offset;
+            if let Some(frame) = frame::decode(rest, salt) {
+                offset += frame::size(frame.records.len());
+                return Some((at, frame));
+            }
+            offset += ALIGNMENT;
+        }
+        None
+    })
+}
+
 impl Scan {
     /// A scan that begins with the frame `next`, of a log with this salt whose frames before it are of `epoch` or
     /// earlier.
     #[must_use]
     pub fn from(next: u64, epoch: u32, salt: Salt) -> Scan {
-        Scan { salt, next, epoch, at: Place { segment: 0, offset: 0 }, beyond: None }
+        let at = Place { segment: 0, offset: 0 };
+        Scan { salt, next, epoch, at, beyond: None, known: Known::new(), gaps: Vec::new() }
+    }
+
+    /// The same, which goes on behind damage: for who wants what is left of a log, and says what is not. It goes on
+    /// with frames alone that their own life of the broker knew to be synced, or with the one behind them, so that
+    /// nothing counts that a later life had cut off.
+    #[must_use]
+    pub fn passing_over(self, known: Known) -> Scan {
+        Scan { known, ..self }
+    }
+
+    /// What was passed over.
+    #[must_use]
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 
     /// Index of the frame that would come next.
@@ -109,8 +173,13 @@ impl Scan {
         found: &mut dyn FnMut(Place, Frame<'_>),
     ) {
         let mut offset = from;
-        if self.beyond.is_none() {
-            self.at = Place { segment: number, offset };
+        match &mut self.beyond {
+            None => self.at = Place { segment: number, offset },
+            Some(beyond) if beyond.is_blank => {
+                beyond.at = Place { segment: number, offset };
+                beyond.is_blank = is_blank(bytes.get(offset..).unwrap_or_default());
+            }
+            Some(_) => {}
         }
         while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
             let place = Place { segment: number, offset };
@@ -120,7 +189,7 @@ impl Scan {
                     let header = frame::header(rest, self.salt).map(|header| header.head);
                     let has_begun =
                         header.is_some_and(|head| head.index == self.next && head.epoch >= self.epoch);
-                    self.beyond = Some(Beyond { has_begun, ..Beyond::default() });
+                    self.beyond = Some(Beyond { has_begun, ..Beyond::at(self.at, is_blank(rest)) });
                 }
                 offset += ALIGNMENT;
                 continue;
@@ -128,12 +197,18 @@ impl Scan {
             // Behind a bad frame the log goes on in a later segment: the one before was full, or a later life of the
             // broker had cut off the rest of it. An index has one place in each life, and what an earlier life left
             // there has an epoch that is too low.
+            if self.passes_over_to(frame.head) {
+                let at = self.beyond.as_ref().map_or(self.at, |beyond| beyond.at);
+                self.gaps.push(Gap { at, first: self.next, last: frame.head.index - 1 });
+                self.next = frame.head.index;
+            }
             if frame.head.index == self.next {
                 (self.next, self.epoch, self.beyond) = (frame.head.index + 1, frame.head.epoch, None);
                 self.at = Place { segment: number, offset: offset + frame::size(frame.records.len()) };
                 found(place, frame);
             } else {
-                let (next, beyond) = (self.next, self.beyond.get_or_insert_default());
+                let (next, at) = (self.next, self.at);
+                let beyond = self.beyond.get_or_insert_with(|| Beyond::at(at, false));
                 // What a recycled segment still holds from before is behind the log, and older than it.
                 if frame.head.index >= next {
                     beyond.frames += 1;
@@ -146,12 +221,16 @@ impl Scan {
         }
     }
 
+    fn passes_over_to(&self, head: Head) -> bool {
+        head.index > self.next && self.known.get(&head.epoch).is_some_and(|synced| head.index <= synced + 1)
+    }
+
     /// What the end is, when there are no more segments.
     #[must_use]
     pub fn end(&self) -> End {
         match &self.beyond {
-            Some(Beyond { witness: Some((witness, synced)), .. }) => {
-                End::Damaged { at: self.at, index: self.next, witness: *witness, synced: *synced }
+            Some(Beyond { witness: Some((witness, synced)), at, .. }) => {
+                End::Damaged { at: *at, index: self.next, witness: *witness, synced: *synced }
             }
             Some(Beyond { frames, has_begun, .. }) if *has_begun || *frames > 0 => {
                 End::Torn { at: self.at, frames: *frames }

@@ -8,19 +8,31 @@
 //! Pure over a [`Disk`], and run by one thread. What takes long (filling a segment with zeros, writing a checkpoint) is
 //! a job that another thread may do ([`Preparation`], [`CheckpointJob`]).
 
+mod damage;
+mod folder;
+mod head;
 mod jobs;
+mod open_error;
 mod opening;
+mod rewrite;
+mod survey;
 
 use crate::disk::Disk;
+use crate::fold::Fold;
 use crate::frame::{self, Head, Salt};
 use crate::log::Written;
 use crate::scan::Place;
+pub use damage::{Damage, Losses};
+use folder::{newest_name, segment_name, spare_name};
 pub use jobs::{CheckpointJob, Preparation};
-pub use opening::{Cut, OpenError, Opened};
+pub use open_error::OpenError;
+pub use opening::{Cut, Opened};
 use parking_lot::RwLock;
+pub use rewrite::{Rewritten, compact, write_anew};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+pub use survey::{CheckpointFacts, SegmentFacts, Survey, is_store};
 
 /// Size of the first segment, and the unit of all sizes.
 const SMALLEST: u64 = 256 << 10;
@@ -34,20 +46,12 @@ const LARGE: u64 = 16 << 20;
 /// and in a store of so many bytes up to that.
 const MUCH: u64 = 512 << 20;
 const LARGEST: u64 = 64 << 20;
+/// A segment that is prepared while a commit waits for it is no larger, unless its frame is.
+const AT_ONCE: u64 = 1 << 20;
 /// Segments that are kept for what frees space when the disk is full.
 const RESERVE: usize = 4;
 /// Segments beyond them that wait to be used.
 const SPARE: usize = 2;
-
-/// The name of a segment.
-fn segment_name(number: u64) -> String {
-    format!("segment-{number:016x}")
-}
-
-/// The name of a file that is to become a segment.
-fn spare_name(number: u64) -> String {
-    format!("spare-{number:016x}")
-}
 
 /// A file of a segment.
 struct Segment<D: Disk> {
@@ -113,8 +117,8 @@ pub struct SegmentLog<D: Disk> {
     end: u64,
     /// Index of its first frame.
     first_index: u64,
-    /// The one before was too small.
-    grows: bool,
+    /// The size that segments have reached.
+    usual: u64,
     next_index: u64,
     synced: u64,
     /// Written and not synced.
@@ -128,6 +132,10 @@ pub struct SegmentLog<D: Disk> {
     /// The disk had no room for the last preparation; and whether to look again although it had not.
     no_room: bool,
     looks_again: bool,
+    /// The number that `newest-<number>` says.
+    newest: Option<u64>,
+    /// Bytes of the state in the checkpoint that was there at the start.
+    checkpoint_bytes: u64,
     /// Where the records begin that the last checkpoint does not hold, and of the one that is being written.
     checkpoint_at: u64,
     next_checkpoint_at: u64,
@@ -142,11 +150,12 @@ impl<D: Disk> SegmentLog<D> {
     /// [`SegmentLog::sync`].
     ///
     /// # Errors
-    /// What the disk says. It is final.
+    /// What the disk says. It is final, but for a disk that is full ([`is_full`]): nothing was written then, and the same
+    /// may be appended when there is space.
     pub fn append(&mut self, records: &[u8], count: u32) -> io::Result<Place> {
         self.not_failed()?;
         let done = self.write(records, count);
-        self.has_failed |= done.is_err();
+        self.has_failed |= done.as_ref().is_err_and(|error| !is_full(error));
         done
     }
 
@@ -155,10 +164,17 @@ impl<D: Disk> SegmentLog<D> {
         if self.end + size > self.segments.get(&self.current).map_or(0, |segment| segment.size) {
             self.next_segment(size)?;
         }
+        if self.newest != Some(self.current) {
+            self.mark_newest()?;
+        }
         let head = Head { epoch: self.epoch, index: self.next_index, synced: self.synced, records: count };
         let mut encoded = std::mem::take(&mut self.encoded);
         encoded.clear();
         frame::encode(head, records, self.salt, &mut encoded);
+        // Zeros where the next one begins: so whatever is there instead after a crash had been begun.
+        let size_of_segment = self.segments.get(&self.current).map_or(0, |segment| segment.size);
+        let room = size_of_segment.saturating_sub(self.end + size).min(frame::HEADER as u64);
+        encoded.resize(encoded.len() + room as usize, 0);
         let Some(segment) = self.segments.get(&self.current) else { return Err(gone()) };
         let written = self.disk.write_at(&segment.file, &encoded, self.end);
         self.encoded = encoded;
@@ -185,7 +201,7 @@ impl<D: Disk> SegmentLog<D> {
     fn sync_current(&mut self) -> io::Result<()> {
         if self.owes_sync {
             let Some(segment) = self.segments.get(&self.current) else { return Err(gone()) };
-            self.disk.sync_data(&segment.file)?;
+            self.disk.sync_data(&segment.file).map_err(lasting)?;
             self.owes_sync = false;
             self.written.syncs += 1;
         }
@@ -196,9 +212,10 @@ impl<D: Disk> SegmentLog<D> {
     /// Says in the log that all of it is synced, if nothing says so yet.
     ///
     /// # Errors
-    /// What the disk says. It is final.
+    /// As those of [`SegmentLog::append`] and [`SegmentLog::sync`].
     pub fn idle(&mut self) -> io::Result<()> {
-        if self.is_marked {
+        // A life that has written nothing leaves the log as it was.
+        if self.is_marked || !self.has_begun() {
             return Ok(());
         }
         self.sync()?;
@@ -206,6 +223,11 @@ impl<D: Disk> SegmentLog<D> {
         self.sync()?;
         self.is_marked = true;
         Ok(())
+    }
+
+    /// Whether anything was written in this life.
+    fn has_begun(&self) -> bool {
+        self.segments.get(&self.current).is_some_and(|segment| self.end <= segment.size)
     }
 
     fn not_failed(&self) -> io::Result<()> {
@@ -240,6 +262,20 @@ impl<D: Disk> SegmentLog<D> {
         Reader { disk: Arc::clone(&self.disk), files: Arc::clone(&self.files) }
     }
 
+    /// Bytes of the state in the checkpoint that was there at the start.
+    pub(crate) fn checkpoint_bytes(&self) -> u64 {
+        self.checkpoint_bytes
+    }
+
+    /// Looks whether every segment is there that `fold` refers to.
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`]
+    pub fn has_all_of(&self, fold: &Fold) -> Result<(), OpenError> {
+        let missing = fold.live_segments().find(|number| !self.segments.contains_key(number));
+        missing.map_or(Ok(()), |number| Err(OpenError::Missing { file: segment_name(number) }))
+    }
+
     /// The segments before the checkpoint, with their sizes.
     pub fn before_checkpoint(&self) -> impl Iterator<Item = (u64, u64)> {
         self.segments.range(..self.checkpoint_at).map(|(number, segment)| (*number, segment.size))
@@ -258,41 +294,61 @@ impl<D: Disk> SegmentLog<D> {
     fn next_size(&self) -> u64 {
         let limit = if self.bytes() > MUCH { LARGEST } else { LARGE };
         let current = self.segments.get(&self.current).map_or(SMALLEST, |segment| segment.size);
-        // A store that is used little stays small, however often it is opened. Most segments are prepared when the
-        // current one has only just begun: what counts then is how the one before ended.
-        if self.grows || self.is_too_small() {
-            (2 * current).clamp(SMALLEST, limit)
-        } else {
-            current.clamp(SMALLEST, limit)
-        }
+        let usual = self.usual.max(current);
+        // A store that is used little stays small, however often it is opened.
+        let next = if self.is_too_small() { 2 * usual } else { usual };
+        next.clamp(SMALLEST, limit)
     }
 
     /// Whether the current segment has filled too fast.
     fn is_too_small(&self) -> bool {
         let size = self.segments.get(&self.current).map_or(SMALLEST, |segment| segment.size);
         let is_full = (size / 2..=size).contains(&self.end);
-        is_full && (self.next_index - self.first_index < WORTH || self.segments.len() > MANY)
+        // One that was made in a hurry says nothing.
+        is_full && size >= self.usual && (self.next_index - self.first_index < WORTH || self.segments.len() > MANY)
     }
 
     /// Begins a segment that holds a frame of this size: the largest that is ready, beyond the reserve if the disk has
     /// room.
     fn next_segment(&mut self, size: u64) -> io::Result<()> {
         self.sync_current()?;
-        self.grows = self.is_too_small();
+        self.usual = self.next_size();
         let fits = |ready: &Ready<D>| ready.size >= size;
         if !self.ready.last().is_some_and(fits) || (self.ready.len() <= RESERVE && !self.no_room) {
-            let mut preparation = self.prepare(self.next_size().max(size.next_multiple_of(SMALLEST)));
+            // The other thread is late, or the frame is large.
+            let least = size.next_multiple_of(SMALLEST);
+            let mut preparation = self.prepare(self.usual.min(AT_ONCE).max(least));
             let result = preparation.run();
-            self.prepared(preparation, result);
+            self.take_prepared(preparation, &result);
         }
         let ready = self.ready.pop_if(|ready| fits(ready)).ok_or_else(full)?;
-        self.current += 1;
-        self.disk.rename(&ready.name, &segment_name(self.current))?;
-        self.disk.sync_names()?;
-        self.files.write().insert(self.current, Arc::clone(&ready.file));
-        self.segments.insert(self.current, Segment { file: ready.file, size: ready.size });
+        self.begin(ready)
+    }
+
+    /// Begins a segment in this file. The one before is synced.
+    fn begin(&mut self, ready: Ready<D>) -> io::Result<()> {
+        let number = self.current + 1;
+        if let Err(error) = self.disk.rename(&ready.name, &segment_name(number)) {
+            self.add_ready(ready);
+            return Err(error);
+        }
+        self.current = number;
+        self.files.write().insert(number, Arc::clone(&ready.file));
+        self.segments.insert(number, Segment { file: ready.file, size: ready.size });
         (self.end, self.first_index) = (0, self.next_index);
-        Ok(())
+        self.disk.sync_names().map_err(lasting)
+    }
+
+    /// Says by a name which segment was begun last, so that a start misses it if it is gone. The segment itself is on
+    /// disk before: a crash in between leaves one too many, never one too few.
+    fn mark_newest(&mut self) -> io::Result<()> {
+        let name = newest_name(self.current);
+        match self.newest {
+            Some(before) => self.disk.rename(&newest_name(before), &name)?,
+            None => drop(self.disk.create(&name)?),
+        }
+        self.newest = Some(self.current);
+        self.disk.sync_names().map_err(lasting)
     }
 
     fn prepare(&mut self, size: u64) -> Preparation<D> {
@@ -315,9 +371,10 @@ impl<D: Disk> SegmentLog<D> {
     /// A preparation is done, or the disk had no room for it.
     pub fn prepared(&mut self, preparation: Preparation<D>, result: io::Result<()>) {
         self.is_preparing = false;
-        let is_full = |error: &io::Error| {
-            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        };
+        self.take_prepared(preparation, &result);
+    }
+
+    fn take_prepared(&mut self, preparation: Preparation<D>, result: &io::Result<()>) {
         self.no_room = result.as_ref().is_err_and(is_full);
         // A disk that cannot sync one file is not trusted with another.
         self.has_failed |= result.is_err() && !self.no_room;
@@ -399,7 +456,8 @@ impl<D: Disk> SegmentLog<D> {
                 index: self.last_index(),
                 epoch: self.epoch,
                 segment: self.current,
-                offset: self.end,
+                // Before anything was written in this life the next frame is in the next segment.
+                offset: self.end.min(self.segments.get(&self.current).map_or(0, |segment| segment.size)),
             },
             state,
         )
@@ -410,6 +468,17 @@ impl<D: Disk> SegmentLog<D> {
         self.checkpoint_at = self.next_checkpoint_at;
         self.written.checkpoints += self.next_checkpoint_size;
     }
+}
+
+/// Whether an error says that the disk is full.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// The error of a sync, which is final whatever it says.
+fn lasting(error: io::Error) -> io::Error {
+    io::Error::other(error)
 }
 
 fn gone() -> io::Error {

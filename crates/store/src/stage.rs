@@ -94,6 +94,15 @@ impl Stage {
         self.ring();
     }
 
+    /// Waits so long, whatever is staged meanwhile; true at once when the stage is closed.
+    pub fn pause(&self, at_most: Duration) -> bool {
+        let mut staged = self.staged.lock();
+        if !staged.closed && !at_most.is_zero() {
+            self.wake.wait_for(&mut staged, at_most);
+        }
+        staged.closed
+    }
+
     /// Bytes that are staged.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Relaxed)

@@ -7,7 +7,7 @@
 mod random;
 
 use aldis_store::frame::{self, Head, Salt};
-use aldis_store::scan::{End, Place, Scan};
+use aldis_store::scan::{self, End, Known, Place, Scan};
 use random::Random;
 use std::collections::BTreeMap;
 
@@ -250,4 +250,58 @@ fn damage_to_what_was_synced_is_told_from_a_torn_tail() {
         }
     }
     assert_eq!(damaged, seeds());
+}
+
+/// Whoever passes over damage finds every other frame that its own life knew to be synced, nothing that was not there,
+/// and knows of each that is missing.
+#[test]
+fn what_is_left_behind_damage_is_found_and_nothing_that_was_cut_off() {
+    let (mut found_behind, mut passed_over) = (0, 0);
+    for seed in 0..seeds() {
+        let (mut log, mut random) = lives(seed, |_| ());
+        for _ in 0..20 + random.below(40) {
+            log.append(&records(log.last + 1, log.epoch));
+            if random.below(4) == 0 {
+                log.sync();
+            }
+        }
+        log.sync();
+        log.append(&[]);
+        let (frames, places, _) = log.scan();
+        for _ in 0..1 + random.below(3) {
+            let (place, size) = places[random.below(places.len() - 1)];
+            let at = place.offset + random.below(frame::HEADER + size);
+            log.disk.now.get_mut(&place.segment).unwrap()[at] ^= 1 << random.below(8);
+        }
+        let mut known = Known::new();
+        for bytes in log.disk.now.values() {
+            for (_, frame) in scan::frames(bytes, SALT) {
+                let synced = known.entry(frame.head.epoch).or_default();
+                *synced = frame.head.synced.max(*synced);
+            }
+        }
+        let (mut scan, mut left) = (Scan::from(log.first(), 0, SALT).passing_over(known), Vec::new());
+        for (number, bytes) in &log.disk.now {
+            scan.segment(*number, bytes, 0, &mut |_, frame| {
+                left.push((frame.head.index, frame.head.epoch, frame.records.to_vec()));
+            });
+        }
+        assert!(left.iter().all(|frame| frames.contains(frame)), "seed {seed}: a frame that was not there");
+        assert!(left.len() < frames.len(), "seed {seed}");
+        let in_gap = |index| scan.gaps().iter().any(|gap| (gap.first..=gap.last).contains(&index));
+        for frame in &frames {
+            let is_behind = frame.0 >= scan.next();
+            assert!(
+                left.contains(frame) || in_gap(frame.0) || is_behind,
+                "seed {seed}: {} in silence",
+                frame.0
+            );
+        }
+        // The last frame says that all before it was synced.
+        assert_eq!(scan.next(), log.last + 1, "seed {seed}: {:?}", scan.end());
+        let first = scan.gaps()[0].first;
+        found_behind += left.iter().filter(|frame| frame.0 > first).count();
+        passed_over += frames.len() - left.len();
+    }
+    assert!(found_behind > 5 * passed_over, "{found_behind} found, {passed_over} passed over");
 }

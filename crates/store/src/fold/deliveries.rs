@@ -32,6 +32,11 @@ impl Deliveries {
         self.places.iter().filter_map(|(number, place)| Some((*number, place.as_ref()?)))
     }
 
+    /// All of them.
+    pub fn values(&self) -> impl Iterator<Item = &DeliveryState> {
+        self.places.iter().filter_map(|(_, place)| place.as_ref())
+    }
+
     /// Those from `number` on.
     pub fn from(&self, number: u64) -> impl Iterator<Item = (u64, &DeliveryState)> {
         let first = self.place(number).unwrap_or_else(|index| index);

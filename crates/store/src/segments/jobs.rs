@@ -1,5 +1,6 @@
 //! What takes long on a disk: jobs that another thread may do meanwhile.
 
+use super::folder::{UNFINISHED, checkpoint_index, checkpoint_name};
 use crate::disk::Disk;
 use crate::frame::Salt;
 use crc32c::crc32c_append;
@@ -9,51 +10,63 @@ use std::sync::Arc;
 /// Bytes written at once.
 const PIECE: usize = 256 << 10;
 
-/// Names of files that are not whole yet.
-pub(super) const UNFINISHED: &str = ".tmp";
+/// Bytes that one step of a preparation writes and syncs: a commit that is synced meanwhile waits for no more.
+const STEP: u64 = 1 << 20;
 
 /// A segment that is filled with zeros.
 pub struct Preparation<D: Disk> {
     disk: Arc<D>,
     name: String,
     size: u64,
+    filled: u64,
     file: Option<Arc<D::File>>,
 }
 
 impl<D: Disk> Preparation<D> {
     pub(super) fn new(disk: Arc<D>, name: String, size: u64) -> Preparation<D> {
-        Preparation { disk, name, size, file: None }
+        Preparation { disk, name, size, filled: 0, file: None }
     }
 
-    /// Does it.
+    /// Does all of it, step by step.
     ///
     /// # Errors
     /// What the disk says; nothing is left of the file then.
     pub fn run(&mut self) -> io::Result<()> {
-        let done = self.fill();
-        if done.is_err() {
-            self.file = None;
-            let _ = self.disk.remove(&self.name);
-        }
-        done
-    }
-
-    fn fill(&mut self) -> io::Result<()> {
-        let file = self.disk.create(&self.name)?;
-        let zeros = vec![0; PIECE];
-        let mut offset = 0;
-        while offset < self.size {
-            let piece = usize::try_from(self.size - offset).unwrap_or(PIECE).min(PIECE);
-            self.disk.write_at(&file, zeros.get(..piece).unwrap_or(&zeros), offset)?;
-            offset += piece as u64;
-        }
-        self.disk.sync_data(&file)?;
-        self.file = Some(Arc::new(file));
+        while !self.step()? {}
         Ok(())
     }
 
+    /// Writes some more and syncs it; true if that was the last of it.
+    ///
+    /// # Errors
+    /// What the disk says; nothing is left of the file then.
+    pub fn step(&mut self) -> io::Result<bool> {
+        let done = self.fill();
+        if done.is_err() {
+            (self.file, self.filled) = (None, 0);
+            let _ = self.disk.remove(&self.name);
+        }
+        done.map(|()| self.filled >= self.size)
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let file = match &self.file {
+            Some(file) => Arc::clone(file),
+            None => Arc::clone(self.file.insert(Arc::new(self.disk.create(&self.name)?))),
+        };
+        let zeros = vec![0; PIECE];
+        let until = self.size.min(self.filled + STEP);
+        while self.filled < until {
+            let piece = usize::try_from(until - self.filled).unwrap_or(PIECE).min(PIECE);
+            self.disk.write_at(&file, zeros.get(..piece).unwrap_or(&zeros), self.filled)?;
+            self.filled += piece as u64;
+        }
+        self.disk.sync_data(&file)
+    }
+
     pub(super) fn into_ready(self) -> Option<(String, Arc<D::File>, u64)> {
-        Some((self.name, self.file?, self.size))
+        let file = self.file.filter(|_| self.filled >= self.size)?;
+        Some((self.name, file, self.size))
     }
 }
 
@@ -123,17 +136,6 @@ impl<D: Disk> CheckpointJob<D> {
         }
         self.disk.sync_data(&file)
     }
-}
-
-/// The name of the checkpoint up to this index.
-pub(super) fn checkpoint_name(index: u64) -> String {
-    format!("checkpoint-{index:016x}")
-}
-
-/// The index that a name of a checkpoint says.
-pub(super) fn checkpoint_index(name: &str) -> Option<u64> {
-    let digits = name.strip_prefix("checkpoint-").filter(|digits| digits.len() == 16)?;
-    u64::from_str_radix(digits, 16).ok()
 }
 
 /// Reads a checkpoint; `None` if it is not whole.
