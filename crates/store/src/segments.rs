@@ -305,7 +305,9 @@ impl<D: Disk> SegmentLog<D> {
         let size = self.segments.get(&self.current).map_or(SMALLEST, |segment| segment.size);
         let is_full = (size / 2..=size).contains(&self.end);
         // One that was made in a hurry says nothing.
-        is_full && size >= self.usual && (self.next_index - self.first_index < WORTH || self.segments.len() > MANY)
+        is_full
+            && size >= self.usual
+            && (self.next_index - self.first_index < WORTH || self.segments.len() > MANY)
     }
 
     /// Begins a segment that holds a frame of this size: the largest that is ready, beyond the reserve if the disk has

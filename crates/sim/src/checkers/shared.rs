@@ -86,7 +86,10 @@ impl Shared {
             groups.retain(|group| {
                 // A member that came later makes nothing durable that was acknowledged before.
                 let mut subs = kept.iter().flat_map(|life| &life.subs);
-                subs.any(|sub| sub.text == *group && sub.since.is_some_and(|since| Some(since) < read_at))
+                subs.any(|sub| {
+                    let came_before = sub.since.is_some_and(|since| Some(since) < read_at);
+                    sub.text == *group && came_before && sub.leaving_at.is_none()
+                })
             });
             !groups.is_empty()
         });
