@@ -21,7 +21,7 @@ from wire.script import Script
 SCENARIOS = (
     messages.qos_1_offline, messages.qos_1_online, messages.qos_1_reconnecting,
     messages.qos_2_offline, messages.qos_2_online, messages.qos_2_reconnecting,
-    messages.killed_while_it_recovers,
+    messages.killed_while_it_recovers, messages.shared_subscription,
     state.retained, state.subscriptions, clocks.wills,
 )  # fmt: skip
 

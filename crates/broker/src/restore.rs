@@ -47,6 +47,10 @@ impl<R> Broker<R> {
         for (number, state) in &fold.sessions {
             self.restore_session(*number, state, fold, (bodies, &groups), rights);
         }
+        // One that ends at once must not be the last member of a shared subscription whose others are still to come.
+        for (number, state) in &fold.sessions {
+            self.restore_times(*number, state);
+        }
         for OwedWill { client_id, user_name, will } in fold.wills.values() {
             let identity = identity(client_id, user_name.as_deref(), rights);
             self.publish_will(self.will_held(will, identity));
@@ -101,7 +105,6 @@ impl<R> Broker<R> {
         self.entries.insert(number, Box::new(entry));
         add(&self.population.sessions);
         self.restore_subscriptions(&session, state);
-        self.restore_times(number, state);
     }
 
     /// Shared subscriptions with what waits in them; their members come with their sessions.

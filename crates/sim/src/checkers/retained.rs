@@ -99,6 +99,8 @@ impl Checker for Retained {
             }
             Fact::Up { conn, publish: Some(publish), .. } => {
                 let Some(number) = publish.message else { return Ok(()) };
+                // Stored anew, in the place of whatever came in between, when it is answered again.
+                self.accepted.remove(&number);
                 if publish.qos > 0 {
                     self.waiting.insert((*conn, publish.id), number);
                 }
