@@ -288,7 +288,9 @@ impl Conversation {
             let Some((position, Held { publication, answer, said })) = held.next() else { break };
             if self.is_cut_off {
                 // Nothing is answered out of its turn; its client sends it again.
-                publication.iter().for_each(|_| bench.tally.refuse(RefuseReason::StoreRefuses));
+                if publication.is_some() {
+                    self.was_not_taken(answer, bench);
+                }
                 continue;
             }
             match (publication, answer) {
@@ -326,7 +328,7 @@ impl Conversation {
             }
             if limit == RetainedLimit::Store && answer.is_some() {
                 // It cannot be acknowledged, and there is no other way to say so.
-                bench.tally.refuse(RefuseReason::StoreRefuses);
+                self.was_not_taken(answer, bench);
                 let why =
                     Violation::new(ReasonCode::QuotaExceeded, "", refusal_of(bench.journal.condition()));
                 self.doomed = Some(Box::new(Ending::Closed(why.into())));
@@ -343,6 +345,14 @@ impl Conversation {
         let after = self.close(&offering, answer, &mut inbound, bench);
         self.answers_wait_for(after, &mut inbound);
         self.answer(answer, matched, bench);
+    }
+
+    /// A publication has no place in the store and is not answered. When it comes again it is a new one.
+    fn was_not_taken(&self, answer: Option<(AckKind, PacketId)>, bench: &mut Workbench) {
+        bench.tally.refuse(RefuseReason::StoreRefuses);
+        if let Some((AckKind::Pubrec, id)) = answer {
+            self.session.inbound.lock().release(id);
+        }
     }
 
     /// What the client is told once its held publications are answered: it broke a rule behind them.

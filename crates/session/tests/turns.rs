@@ -14,7 +14,7 @@ mod talk;
 use aldis_packet::{AckKind, Packet, Publish, QoS, ReasonCode, Suback, Subscribe, SubscriptionOptions};
 use aldis_session::{
     Agreed, Conversation, DropReason, Ending, Group, Input, Limits, Next, Offered, RefuseReason, Request,
-    Route, Router, Session, Subscription, Target,
+    RetainedLimit, Route, Router, Session, Subscription, Target,
 };
 use aldis_topic::TopicFilter;
 use std::cell::{Cell, RefCell};
@@ -101,6 +101,24 @@ fn a_retained_publication_beyond_the_limits_is_refused_where_it_can_be_told() {
     let (held, _) = stage.holds(&encoded(&message, V311));
     assert_eq!(stage.release(held, &[0]), [pubrec(1, OK)]);
     assert_eq!(stage.reads(&ack(AckKind::Pubrel, 1)), [Seen::Ack(AckKind::Pubcomp, 1, OK)]);
+}
+
+/// A client of 3.x is ended where its message could not be kept, and sends again what was not acknowledged, with DUP. What
+/// was not taken the first time must not be known by its identifier then.
+#[test]
+fn what_a_full_disk_refused_is_taken_when_it_comes_again() {
+    let mut stage = Stage::new(V311, Limits::default());
+    let retained = encoded(&Publish { retain: true, ..a_publish("sub/a", "1", 2, 1) }, V311);
+    let behind = encoded(&a_publish("sub/b", "2", 2, 2), V311);
+    let (held, _) = stage.holds(&[retained.clone(), behind.clone()].concat());
+    let mut held = held.into_iter().enumerate();
+    let refused = [(0, RetainedLimit::Store)];
+    assert!(stage.conversation.release(&mut held, &refused, &stage.routes, &mut stage.bench));
+    stage.bench.finish();
+    assert!(stage.peer.read().is_empty());
+    assert!(matches!(stage.conversation.ends_after_release(), Some(Ending::Closed(_))));
+    assert!(!stage.conversation.session.inbound.lock().holds(packet_id(1)));
+    assert!(!stage.conversation.session.inbound.lock().holds(packet_id(2)));
 }
 
 /// What the client may not send ends its connection, and what it sent before is done first: a valid
