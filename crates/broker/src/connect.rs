@@ -6,7 +6,7 @@ use crate::population::{add, subtract};
 use crate::subscription_list::SubscriptionList;
 use crate::timers::Timer;
 use aldis_packet::{ReasonCode, Will};
-use aldis_session::{Ending, Farewell, Memory, Outbound, Session, Violation, planted};
+use aldis_session::{ClientTerms, Ending, Farewell, Memory, Outbound, Session, Violation, planted};
 use aldis_store::{Condition, Record, WillRecord};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -168,7 +168,10 @@ impl<R> Broker<R> {
         });
         let will = entry.will.as_ref().map(|held| held.will.clone());
         let user_name = identity.user_name.clone();
-        let connection = entry.session.outbox.lock().attach(wire, identity, negotiated.terms);
+        // A session that lasted does so until it is on disk that it no longer will: what its end is acknowledged for
+        // until then is recorded.
+        let terms = ClientTerms { lasting, ..negotiated.terms };
+        let connection = entry.session.outbox.lock().attach(wire, identity, terms);
         entry.connection = Some(connection);
         let session = Arc::clone(&entry.session);
         let client_id = &session.client_id;

@@ -13,6 +13,7 @@ mod stage;
 use aldis_broker::{Answer, Command};
 use aldis_packet::{Connect, ProtocolVersion, ReasonCode};
 use aldis_session::{Ending, Farewell, Limits, Router, State};
+use aldis_store::Log;
 use stage::{Stage, asks, goodbye, will};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -289,4 +290,24 @@ fn many_sessions_expire_in_bounded_steps() {
     }
     assert_eq!(population(&stage), [0; 3]);
     assert!(stage.routes.is_empty() && stage.routes.resolve("a/b").targets.is_empty());
+}
+
+/// Its client was told of no end yet, and a crash now would bring the session back as it was.
+#[test]
+fn a_session_that_lasted_is_recorded_until_its_end_is() {
+    let log = Arc::new(aldis_store::Stage::default());
+    let mut stage = Stage::recording(Limits::default(), Arc::clone(&log) as Arc<dyn Log>);
+    let client = stage.connect(asks("c", 60));
+    stage.subscribe(&client, &["t"]);
+    stage.detach(&client, Ending::Lost);
+    stage.connect(asks("c", 0));
+    let before = log.waiting();
+    stage.publish_text("t", "m");
+    assert!(log.waiting() > before, "a message for it is recorded");
+    // What never lasted writes nothing.
+    let other = stage.connect(asks("d", 0));
+    stage.subscribe(&other, &["u"]);
+    let before = log.waiting();
+    stage.publish_text("u", "m");
+    assert_eq!(log.waiting(), before);
 }

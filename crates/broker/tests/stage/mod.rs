@@ -11,9 +11,10 @@ use aldis_packet::{
     Will,
 };
 use aldis_session::{
-    Counters, Ending, Limits, Negotiated, NoObserver, Offering, Publication, Router, Session, Subscribing,
-    Unsubscribing, Violation, Wire, Workbench,
+    Counters, Ending, Journal, Limits, Negotiated, NoObserver, Offering, Publication, Router, Session,
+    Subscribing, Unsubscribing, Violation, Wire, Workbench,
 };
+use aldis_store::{Log, MemoryLog};
 use aldis_topic::TopicFilter;
 use bytes::Bytes;
 use scripted_wire::{Peer, Seen, identity, publication};
@@ -75,12 +76,19 @@ pub fn goodbye() -> Ending {
 
 impl Stage {
     pub fn new(limits: Limits) -> Stage {
+        Stage::recording(limits, Arc::new(MemoryLog::default()))
+    }
+
+    /// A Broker that records in this log.
+    pub fn recording(limits: Limits, log: Arc<dyn Log>) -> Stage {
         let (counters, now) = (Arc::new(Counters::default()), Instant::now());
+        let journal = Arc::new(Journal::new(log, 0, now, 0));
         let broker = Broker::new(Arc::new(limits), Arc::clone(&counters), now);
+        let broker = broker.recording_in(Arc::clone(&journal));
         Stage {
             routes: broker.routes(),
             retained: broker.retained(),
-            bench: Workbench::new(counters, Arc::new(NoObserver), now),
+            bench: Workbench::new(counters, Arc::new(NoObserver), now).recording_in(journal),
             broker,
             now,
             answers: BTreeMap::new(),
