@@ -187,7 +187,7 @@ fn run_lookups(lookups: &Receiver<Lookup<FileDisk>>, stage: &Stage) {
         found.into_iter().for_each(|found| stage.answer(found));
         if let Some(error) = failed {
             tracing::error!(target: "aldis", "the store cannot read what waits for a session: {error}; it is tried again");
-            std::thread::sleep(PATIENCE);
+            stage.pause(PATIENCE);
         }
         again.into_iter().for_each(|again| stage.want(again));
     }

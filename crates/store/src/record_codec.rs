@@ -95,15 +95,12 @@ impl Record<'_> {
                 put_bytes(topic.as_bytes(), out);
                 out.push((*removes).into());
             }
-            Record::Group { group, filter, last } => {
-                filtered(kind::GROUP, *group, filter, out);
-                put_number(*last, out);
+            Record::Group { .. }
+            | Record::Share { .. }
+            | Record::ShareDone { .. }
+            | Record::GroupEnd { .. } => {
+                self.put_of_group(out);
             }
-            Record::Share { place, message } => {
-                numbers_of(kind::SHARE, &[place.group, place.number, *message], out);
-            }
-            Record::ShareDone { place } => numbers_of(kind::SHARE_DONE, &[place.group, place.number], out),
-            Record::GroupEnd { group } => numbered(kind::GROUP_END, *group, out),
             Record::Put(put) => put_message(kind::PUT, put, out),
             Record::Unretain { topic } => {
                 out.push(kind::UNRETAIN);
@@ -121,12 +118,23 @@ impl Record<'_> {
             Record::WillSent { will } => numbered(kind::WILL_SENT, *will, out),
             Record::Moved(put) => put_message(kind::MOVED, put, out),
             Record::Clock { at } => numbered(kind::CLOCK, *at, out),
+            Record::Held { session, packet_id } => {
+                numbers_of(kind::HELD, &[*session, packet_id.get().into()], out);
+            }
+            Record::Located { .. } | Record::Owed { .. } => self.put_of_checkpoint(out),
+            Record::Used { session, number, slot } => {
+                numbers_of(kind::USED, &[*session, *number, *slot], out)
+            }
+            Record::Numbers { session, message } => numbers_of(kind::NUMBERS, &[*session, *message], out),
+        }
+    }
+
+    /// Records that only checkpoints have.
+    fn put_of_checkpoint(&self, out: &mut Vec<u8>) {
+        match self {
             Record::Located { message, segment, offset, length, expires_at } => {
                 numbers_of(kind::LOCATED, &[*message, *segment, *offset, (*length).into()], out);
                 put_option(*expires_at, out);
-            }
-            Record::Held { session, packet_id } => {
-                numbers_of(kind::HELD, &[*session, packet_id.get().into()], out);
             }
             Record::Owed { client_id, user_name, will } => {
                 out.push(kind::OWED);
@@ -134,10 +142,23 @@ impl Record<'_> {
                 put_text(*user_name, out);
                 put_will(Some(will), out);
             }
-            Record::Used { session, number, slot } => {
-                numbers_of(kind::USED, &[*session, *number, *slot], out)
+            _ => {}
+        }
+    }
+
+    /// Records about shared subscriptions.
+    fn put_of_group(&self, out: &mut Vec<u8>) {
+        match self {
+            Record::Group { group, filter, last } => {
+                filtered(kind::GROUP, *group, filter, out);
+                put_number(*last, out);
             }
-            Record::Numbers { session, message } => numbers_of(kind::NUMBERS, &[*session, *message], out),
+            Record::Share { place, message } => {
+                numbers_of(kind::SHARE, &[place.group, place.number, *message], out);
+            }
+            Record::ShareDone { place } => numbers_of(kind::SHARE_DONE, &[place.group, place.number], out),
+            Record::GroupEnd { group } => numbered(kind::GROUP_END, *group, out),
+            _ => {}
         }
     }
 
