@@ -298,18 +298,23 @@ impl<D: Disk> Committer<D> {
 
     /// Work for another thread, if there is some: at most one preparation and one checkpoint at a time.
     pub fn errand(&mut self) -> Option<Errand<D>> {
+        // What is in a checkpoint is synced, and so are the bodies that it points to.
+        let may = !self.is_writing && !self.owes_sync;
+        let is_short = self.tries_checkpoint && self.is_short();
+        // On a full disk the reserve is all there is to go on with, until a checkpoint lets segments go. It comes before
+        // a new segment would take the room for it.
+        if may && is_short && self.segments.space() == Space::Low {
+            return Some(Errand::Checkpoint(self.checkpoint()));
+        }
         if let Some(preparation) = self.segments.preparation() {
             return Some(Errand::Prepare(preparation));
         }
         let due = self.since_checkpoint > self.pace.checkpoint_after.max(3 * self.last_checkpoint)
-            || (self.tries_checkpoint && (self.is_short() || self.is_scattered()));
+            || is_short
+            || (self.tries_checkpoint && self.is_scattered());
         let many = self.segments.bytes() > 2 * self.fold.all_live_bytes() + self.pace.spare
             && self.since_checkpoint > self.pace.checkpoint_after.max(self.last_checkpoint);
-        // What is in a checkpoint is synced, and so are the bodies that it points to.
-        if !self.is_writing && !self.owes_sync && (due || many) {
-            return Some(Errand::Checkpoint(self.checkpoint()));
-        }
-        None
+        (may && (due || many)).then(|| Errand::Checkpoint(self.checkpoint()))
     }
 
     /// What a session waits for, if there is something: soon to be read, by another thread.
@@ -317,10 +322,11 @@ impl<D: Disk> Committer<D> {
         self.lookups.pop_front()
     }
 
-    /// The reserve was needed, and a checkpoint would free segments.
+    /// The reserve was needed or is all there is, and a checkpoint would free segments.
     fn is_short(&self) -> bool {
         let is_dead = |(number, _)| self.fold.live_bytes(number) == 0;
-        self.segments.needs_its_reserve() && self.segments.behind_checkpoint().any(is_dead)
+        let is_short = self.segments.needs_its_reserve() || self.segments.space() == Space::Low;
+        is_short && self.segments.behind_checkpoint().any(is_dead)
     }
 
     /// Lives that recorded little have left many segments that are hardly used.
