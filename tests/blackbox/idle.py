@@ -98,7 +98,7 @@ def ten_thousand_idle_connections():
 @script.case
 def they_are_gone_when_they_are_gone():
     with script.broker(metrics=True) as broker:
-        files = broker.open_files()
+        sockets = broker.open_sockets()
         with Crowd(broker.port) as crowd:
             for number in range(COUNT):
                 crowd.join(number)
@@ -108,7 +108,7 @@ def they_are_gone_when_they_are_gone():
                 expect(counted[name] == COUNT, f"{name} is {counted[name]}")
         until(lambda: broker.metrics()["aldis_sessions"] == 0, "every session ends")
         # One may be the connection of the metrics.
-        until(lambda: broker.open_files() <= files + 1, "every descriptor is closed")
+        until(lambda: broker.open_sockets() <= sockets + 1, "every socket is closed")
         counted = broker.metrics()
         for name in ("aldis_connections", "aldis_sessions_connected", "aldis_subscriptions", "aldis_queued_bytes"):
             expect(counted[name] == 0, f"{name} is {counted[name]}")

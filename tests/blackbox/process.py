@@ -454,12 +454,12 @@ def descriptors_do_not_leak():
         for number in range(60):
             cycle(broker.port, number)
         settles(lambda: broker.metrics()["aldis_connections"], 0, "connections")
-        before = broker.open_files()
+        before = broker.open_sockets()
         for number in range(2000):
             cycle(broker.port, number)
         settles(lambda: broker.metrics()["aldis_connections"], 0, "connections")
         # The connection of the metrics may be there or not.
-        settles(broker.open_files, before + 1, "open descriptors")
+        settles(broker.open_sockets, before + 1, "open sockets")
         counted = broker.metrics()
         for name in ("aldis_sessions", "aldis_sessions_connected", "aldis_subscriptions", "aldis_deliveries_waiting"):
             expect(counted[name] == 0, f"{name} {counted[name]}")

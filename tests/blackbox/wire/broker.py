@@ -129,6 +129,17 @@ class Broker:
         """How many descriptors it has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def open_sockets(self):
+        """How many of them are sockets; the files of its store come and go."""
+        return sum(self.is_socket(name) for name in os.listdir(f"/proc/{self.pid}/fd"))
+
+    def is_socket(self, name):
+        """Whether a descriptor is a socket; one that is closed by now is none."""
+        try:
+            return os.readlink(f"/proc/{self.pid}/fd/{name}").startswith("socket:")
+        except FileNotFoundError:
+            return False
+
     def cpu_seconds(self):
         """Processor time of all its threads."""
         with open(f"/proc/{self.pid}/stat") as file:
